@@ -1,0 +1,71 @@
+/**
+ * The one contract between the UI (or CLI, or tray) and the node. oRPC turns it into a typed client and checks every
+ * input and output against its schema on the node's side; the transports are Electron's message port, a loopback
+ * WebSocket, and a direct call in tests.
+ */
+import { eventIterator, oc } from '@orpc/contract'
+import * as z from 'zod'
+import { errorCodes } from '../errors.ts'
+import { generateEventSchema, generateRequestSchema } from './chat.ts'
+import { hardwareProfileSchema, policySchema } from './hardware.ts'
+import { ledgerListRequestSchema, ledgerListSchema, ledgerVerifyEventSchema } from './ledger.ts'
+import { modelSummarySchema, nodeStatusSchema } from './node.ts'
+
+/** Raised when a change would break a client of the version before; exchanged at connect. */
+export const apiVersion = 1
+
+/** The one shape in which failures cross the API: a code and parameters. The UI owns the sentence. */
+const failure = {
+  FAILED: {
+    status: 500,
+    data: z.object({
+      code: z.enum(errorCodes),
+      params: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.number())])),
+    }),
+  },
+} as const
+
+const procedure = oc.errors(failure)
+
+export const contract = {
+  /** First call of every client: refuses a client of another version. */
+  connect: procedure
+    .input(z.strictObject({ apiVersion: z.int() }))
+    .output(z.strictObject({ apiVersion: z.int(), version: z.string(), peerId: z.string() })),
+  node: {
+    status: procedure.output(nodeStatusSchema),
+    /** The status now, and again after every change (at most four a second). */
+    watch: procedure.output(eventIterator(nodeStatusSchema)),
+    /** Stops giving: open sessions end, memory is freed. For `minutes`, or until resumed when null. */
+    pause: procedure
+      .input(
+        z.strictObject({
+          minutes: z
+            .int()
+            .min(1)
+            .max(7 * 24 * 60)
+            .nullable(),
+        }),
+      )
+      .output(nodeStatusSchema),
+    resume: procedure.output(nodeStatusSchema),
+  },
+  hardware: {
+    /** The last measurement and the owner's policy. */
+    get: procedure.output(z.strictObject({ profile: hardwareProfileSchema, policy: policySchema })),
+    /** Measures anew. */
+    detect: procedure.output(z.strictObject({ profile: hardwareProfileSchema, policy: policySchema })),
+  },
+  models: {
+    list: procedure.output(z.array(modelSummarySchema)),
+  },
+  chat: {
+    /** Ends with one `end` or `error` event; closing the iterator early stops the generation. */
+    generate: procedure.input(generateRequestSchema).output(eventIterator(generateEventSchema)),
+  },
+  ledger: {
+    list: procedure.input(ledgerListRequestSchema).output(ledgerListSchema),
+    verify: procedure.output(eventIterator(ledgerVerifyEventSchema)),
+  },
+}
+export type Contract = typeof contract

@@ -1,0 +1,70 @@
+/** The domain's named failures. Each says which thing failed and keeps its cause; see `contracts/errors.ts` for the codes. */
+import { CodedError, type ErrorParams } from '#contracts/errors.ts'
+import { formatSpan, type Span } from '#contracts/span.ts'
+
+type Options = { cause?: unknown }
+
+/** A model's files contradict their format or the manifest. `where` names the file, tensor or byte offset. */
+export class ModelFormatError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('model-format', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
+/** A well-formed model of a kind this version cannot run. */
+export class ModelUnsupportedError extends CodedError {
+  constructor(what: string, params: ErrorParams = {}, options?: Options) {
+    super('model-unsupported', what, { what, ...params }, options)
+  }
+}
+
+export class TokenizerFormatError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('tokenizer-format', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
+export class ModelNotFoundError extends CodedError {
+  constructor(nameOrDigest: string) {
+    super('model-not-found', `no model called ${nameOrDigest}`, { model: nameOrDigest })
+  }
+}
+
+export class ContextTooLongError extends CodedError {
+  constructor(wanted: number, maximum: number) {
+    super('context-too-long', `${wanted} positions asked for, ${maximum} fit`, { wanted, maximum })
+  }
+}
+
+/** Nobody reachable holds some of the blocks. `spans` are the gaps. */
+export class MissingBlocksError extends CodedError {
+  readonly spans: readonly Span[]
+
+  constructor(spans: readonly Span[], options?: Options) {
+    const blocks = spans.map(formatSpan).join(', ')
+    super('missing-blocks', `no peer holds blocks ${blocks}`, { blocks }, options)
+    this.spans = spans
+  }
+}
+
+/** A peer stopped answering, closed the stream or broke the protocol. */
+export class PeerLostError extends CodedError {
+  readonly peerId: string
+
+  constructor(peerId: string, why: string, options?: Options) {
+    super('peer-lost', `peer ${peerId}: ${why}`, { peerId, why }, options)
+    this.peerId = peerId
+  }
+}
+
+export type RefusalReason = 'paused' | 'busy' | 'wrong-model' | 'wrong-span' | 'too-long'
+
+/** A host declined a session; another host may accept it. */
+export class SessionRefusedError extends CodedError {
+  readonly reason: RefusalReason
+
+  constructor(reason: RefusalReason, options?: Options) {
+    super('session-refused', `session refused: ${reason}`, { reason }, options)
+    this.reason = reason
+  }
+}
