@@ -22,6 +22,7 @@ export const errorCodes = [
   'ledger-corrupt',
   'ledger-newer',
   'profile-locked',
+  'not-running',
   'port-in-use',
   'storage-failed',
 ] as const

@@ -20,7 +20,10 @@ export const sessionRecordSchema = z.strictObject({
   kind: z.enum(['served', 'used']),
   sessionId: z.uuid(),
   /** The other side's peer id; this node's own when it used its own blocks. */
-  peerId: z.string().min(1).max(128),
+  peerId: z
+    .string()
+    .max(128)
+    .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII without spaces'),
   modelDigest: digestSchema,
   span: spanSchema,
   /** Positions computed as context: a prompt, or a replay after a failover. */
@@ -45,8 +48,24 @@ export const ledgerEntrySchema = sessionRecordSchema.extend({
 })
 export type LedgerEntry = Readonly<z.infer<typeof ledgerEntrySchema>>
 
+export const signatureLength = 64
+
 /** An entry as stored: with the SHA-256 of its canonical bytes and the node's Ed25519 signature over domain and hash. */
+export const signedLedgerEntrySchema = ledgerEntrySchema.extend({
+  hash: digestSchema,
+  signature: z.instanceof(Uint8Array).refine((bytes) => bytes.length === signatureLength, {
+    message: `expected ${signatureLength} bytes`,
+  }),
+})
+
 export type SignedLedgerEntry = LedgerEntry & {
   readonly hash: string // 64 hex
   readonly signature: Uint8Array // (64,)
 }
+
+/**
+ * The seal of the newest entry. Kept apart from the entries, it shows when some were cut off the end: the hash commits to
+ * the sequence and to every entry before, and the signature to the hash.
+ */
+export const ledgerHeadSchema = signedLedgerEntrySchema.pick({ sequence: true, hash: true, signature: true })
+export type LedgerHead = Pick<SignedLedgerEntry, 'sequence' | 'hash' | 'signature'>

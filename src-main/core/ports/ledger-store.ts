@@ -2,7 +2,7 @@
  * Where the ledger is kept. The store appends, chains and signs in one durable step; it can never change or remove an
  * entry. Sessions under way are journalled, so that a killed process loses at most the last few seconds' counts.
  */
-import type { SessionRecord, SignedLedgerEntry } from '#contracts/receipt/ledger-entry.ts'
+import type { LedgerHead, SessionRecord, SignedLedgerEntry } from '#contracts/receipt/ledger-entry.ts'
 
 export interface LedgerPage {
   /** Newest first. */
@@ -31,7 +31,12 @@ export interface LedgerStore {
   page(options: { before?: number; limit: number; kind?: 'served' | 'used' }): Promise<LedgerPage>
   totals(sinceMs: number): Promise<LedgerTotals>
   count(): Promise<number>
-  /** All entries in sequence order, read in batches, for verification and export. */
+  /**
+   * The newest entry's seal as kept outside of the entries; null before the first. Never ahead of the entries while all
+   * is well: read it before `entries()` and pass it to `verifyChain`.
+   */
+  head(): Promise<LedgerHead | null>
+  /** All entries in sequence order, read in batches, for verification and export. As stored: not checked in any way. */
   entries(): AsyncIterable<SignedLedgerEntry>
   close(): Promise<void>
 }

@@ -1,0 +1,277 @@
+/**
+ * The `Swarm` port over libp2p. Offers travel by gossip and directories, hosts of a model are also found on the DHT and the
+ * LAN, and every session is one stream to its host. `docs/protocols/` describes what goes over the wire.
+ */
+import { TopicValidatorResult } from '@libp2p/gossipsub'
+import type { Connection, Ed25519PrivateKey, Stream } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Digest } from '#contracts/digest.ts'
+import { CodedError } from '#contracts/errors.ts'
+import { announceProtocol } from '#contracts/wire/announce/messages.ts'
+import { directoryProtocol } from '#contracts/wire/directory/messages.ts'
+import { inferenceProtocol } from '#contracts/wire/inference/messages.ts'
+import { PeerLostError } from '#core/errors.ts'
+import type { Clock } from '#core/ports/clock.ts'
+import type { Identity, SignatureVerifier } from '#core/ports/keys.ts'
+import type { SpanOffer, Swarm } from '#core/ports/swarm.ts'
+import { createChangeSignal } from './change-signal.ts'
+import { openClientSession } from './client-session.ts'
+import { createDirectory } from './directory.ts'
+import { createHostedSessions } from './hosted-sessions.ts'
+import { defaultTimeouts, maxDirectoryStreams, maxSessionStreams, type Timeouts } from './limits.ts'
+import { type Log, silentLog } from './log.ts'
+import { createModelSearch } from './model-search.ts'
+import { createNeighbours } from './neighbours.ts'
+import { createSwarmNode, type SwarmNode } from './node.ts'
+import { createOfferBook } from './offer-book.ts'
+import { createOfferIntake } from './offer-intake.ts'
+import { createOwnOffer } from './own-offer.ts'
+
+export interface Libp2pSwarmComponents {
+  readonly identity: Identity & { readonly privateKey: Ed25519PrivateKey }
+  readonly verifier: SignatureVerifier
+  readonly clock: Clock
+  readonly log?: Log
+}
+
+export interface Libp2pSwarmInit {
+  /** Multiaddrs to listen on; none for a client that only asks. */
+  readonly listen: readonly string[]
+  /** Multiaddrs of nodes to know first, with or without `/p2p/…`. */
+  readonly bootstrap: readonly string[]
+  readonly mdns: boolean
+  readonly dht: boolean
+  readonly timeouts?: Partial<Timeouts>
+}
+
+const changeEveryMs = 250
+const pruneEveryMs = 1_000
+const askAgainEveryMs = 1_000
+
+/** Builds the node; nothing is sent or listened to before `start()`, which throws `port-in-use` when a port is taken. */
+export async function createLibp2pSwarm(components: Libp2pSwarmComponents, init: Libp2pSwarmInit): Promise<Swarm> {
+  const timeouts = { ...defaultTimeouts, ...init.timeouts }
+  const { listen, mdns, dht } = init
+  const { privateKey } = components.identity
+  return createSwarmOn(await createSwarmNode({ privateKey, listen, mdns, dht, timeouts }), components, init)
+}
+
+/** The same on a node made elsewhere and not yet started. */
+export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents, init: Libp2pSwarmInit): Swarm {
+  const { identity, verifier, clock } = components
+  const log = components.log ?? silentLog
+  const timeouts = { ...defaultTimeouts, ...init.timeouts }
+  const selfId = identity.peerId
+  const changes = createChangeSignal(changeEveryMs)
+  const book = createOfferBook({ clock })
+  const news = createChangeSignal(0)
+  const gossip = node.services.gossip
+  let started: Promise<void> | null = null
+  let stopped: Promise<void> | null = null
+  let pruneTimer: ReturnType<typeof setInterval> | undefined
+
+  function offersChanged(): void {
+    news.changed()
+    changes.changed()
+  }
+
+  const intake = createOfferIntake({ book, verifier }, { selfId, onNews: offersChanged })
+  const ownOffer = createOwnOffer(
+    {
+      identity,
+      clock,
+      log,
+      addresses: () => (node.status === 'started' ? node.getMultiaddrs().map(String) : []),
+      publish: async (bytes) => void (await gossip.publish(announceProtocol, bytes)),
+    },
+    { timeouts },
+  )
+  const directory = createDirectory({ book, intake, ownOffer, log }, { timeouts })
+  const hostedSessions = createHostedSessions({ log }, { timeouts })
+  const modelSearch = createModelSearch({ node, log })
+  const onMeet = (connection: Connection) => void directory.ask(connection, null)
+  const neighbours = createNeighbours(
+    { node, log, onMeet, onChange: changes.changed },
+    { bootstrap: init.bootstrap, timeouts },
+  )
+
+  function markLost(peerId: string): void {
+    if (book.markLost(peerId)) offersChanged()
+  }
+
+  async function start(): Promise<void> {
+    await node.handle(directoryProtocol, directory.answer, { maxInboundStreams: maxDirectoryStreams })
+    await node.handle(inferenceProtocol, hostedSessions.accept, { maxInboundStreams: maxSessionStreams })
+    gossip.topicValidators.set(announceProtocol, async (peer, message) => {
+      const verdict = await intake.take(message.data, peer.toString())
+      return verdictResults[verdict]
+    })
+    try {
+      await node.start()
+    } catch (cause) {
+      throw asStartError(cause, init.listen)
+    }
+    // Whoever listens answers for the DHT; libp2p by itself would only trust public addresses.
+    if (init.listen.length > 0) await node.services.dht?.setMode('server')
+    gossip.subscribe(announceProtocol)
+    neighbours.start()
+    pruneTimer = setInterval(() => {
+      if (book.prune()) offersChanged()
+    }, pruneEveryMs)
+    pruneTimer.unref()
+  }
+
+  /** In reverse order of `start`, and never longer than `stopMs`: what is not closed by then is reset. */
+  async function stop(): Promise<void> {
+    clearInterval(pruneTimer)
+    neighbours.stop()
+    modelSearch.stop()
+    hostedSessions.serve(null)
+    const orderly = (async () => {
+      await ownOffer.replace(null)
+      ownOffer.stop()
+      await hostedSessions.settled()
+      await node.stop()
+    })()
+    await Promise.race([orderly.catch((error) => log.warn({ error }, 'not stopped in order')), after(timeouts.stopMs)])
+    for (const connection of node.getConnections()) connection.abort(new Error('this node has stopped'))
+    news.stop()
+    changes.stop()
+  }
+
+  async function connect(peerId: string, signal: AbortSignal): Promise<Connection> {
+    const id = peerIdFromString(peerId)
+    const open = node.getConnections(id).find((connection) => connection.status === 'open')
+    if (open) return open
+    const addresses = parseAddresses(book.addressesOf(peerId), peerId)
+    return await node.dial(addresses.length > 0 ? addresses : id, { signal })
+  }
+
+  async function openStream(peerId: string, callerSignal: AbortSignal | undefined): Promise<Stream> {
+    const signal = AbortSignal.any([AbortSignal.timeout(timeouts.dialMs), ...(callerSignal ? [callerSignal] : [])])
+    try {
+      callerSignal?.throwIfAborted()
+      const connection = await connect(peerId, signal)
+      return await connection.newStream(inferenceProtocol, { signal })
+    } catch (cause) {
+      callerSignal?.throwIfAborted()
+      markLost(peerId)
+      throw new PeerLostError(peerId, 'cannot be reached', { cause })
+    }
+  }
+
+  function askEverybody(modelDigest: Digest, signal: AbortSignal): void {
+    for (const connection of node.getConnections()) void directory.ask(connection, modelDigest, signal)
+  }
+
+  const findOffers: Swarm['findOffers'] = async (modelDigest, { enough, timeoutMs, signal }) => {
+    signal?.throwIfAborted()
+    const known = book.offers(modelDigest)
+    if (enough(known)) return known
+    const done = new AbortController()
+    const asking = setInterval(() => askEverybody(modelDigest, done.signal), askAgainEveryMs)
+    try {
+      askEverybody(modelDigest, done.signal)
+      void modelSearch.search(modelDigest, (found) => directory.ask(found, modelDigest, done.signal), done.signal)
+      return await waitForOffers(() => book.offers(modelDigest), enough, {
+        listen: news.listen,
+        timeoutMs,
+        ...(signal ? { signal } : {}),
+      })
+    } finally {
+      clearInterval(asking)
+      done.abort()
+    }
+  }
+
+  return {
+    selfId,
+    addresses: () => (node.status === 'started' ? node.getMultiaddrs().map(String) : []),
+    peers: () => (node.status === 'started' ? neighbours.peers() : []),
+    rttMs: (peerId) => neighbours.rttMs(peerId),
+    async offer(offer) {
+      await ownOffer.replace(offer)
+      modelSearch.provide(offer?.modelDigest ?? null)
+    },
+    knownOffers: (modelDigest) => book.offers(modelDigest),
+    findOffers,
+    reportLost: markLost,
+    async openSession(peerId, request, options = {}) {
+      const stream = await openStream(peerId, options.signal)
+      return await openClientSession(stream, { peerId, request, timeouts, onLost: () => markLost(peerId), ...options })
+    },
+    serve: hostedSessions.serve,
+    onChange: changes.listen,
+    start: () => (started ??= start()),
+    stop: () => (stopped ??= started === null ? Promise.resolve() : stop()),
+  }
+}
+
+const verdictResults = {
+  news: TopicValidatorResult.Accept,
+  known: TopicValidatorResult.Ignore,
+  flood: TopicValidatorResult.Ignore,
+  bad: TopicValidatorResult.Reject,
+} as const
+
+/** Only addresses that name the peer, or no peer: dialling them reaches it or nobody. */
+function parseAddresses(addresses: readonly string[], peerId: string): Multiaddr[] {
+  return addresses.flatMap((address) => {
+    try {
+      const parsed = multiaddr(address)
+      const named = parsed.getComponents().find((component) => component.name === 'p2p')?.value
+      if (named === undefined) return [parsed.encapsulate(`/p2p/${peerId}`)]
+      return named === peerId ? [parsed] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+function waitForOffers(
+  known: () => readonly SpanOffer[],
+  enough: (offers: readonly SpanOffer[]) => boolean,
+  options: { listen: (listener: () => void) => () => void; timeoutMs: number; signal?: AbortSignal },
+): Promise<readonly SpanOffer[]> {
+  const { signal } = options
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer)
+      forget()
+      signal?.removeEventListener('abort', aborted)
+    }
+    const finish = () => {
+      stop()
+      resolve(known())
+    }
+    const aborted = () => {
+      stop()
+      reject(signal?.reason)
+    }
+    const forget = options.listen(() => {
+      if (enough(known())) finish()
+    })
+    const timer = setTimeout(finish, options.timeoutMs)
+    signal?.addEventListener('abort', aborted, { once: true })
+    if (enough(known())) finish()
+  })
+}
+
+function asStartError(cause: unknown, listen: readonly string[]): Error {
+  const taken = cause instanceof Error && /EADDRINUSE/.test(`${cause.message} ${String(cause.cause)}`)
+  if (taken)
+    return new CodedError(
+      'port-in-use',
+      `cannot listen on ${listen.join(', ')}`,
+      { address: listen.join(', ') },
+      { cause },
+    )
+  return cause instanceof Error ? cause : new Error(String(cause))
+}
+
+function after(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, delayMs).unref()
+  })
+}

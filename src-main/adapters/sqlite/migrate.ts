@@ -1,0 +1,75 @@
+/** Brings a ledger file to the schema this app knows: backup first, then one transaction for each step. */
+import { renameSync, rmSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { LedgerCorruptError, LedgerNewerError } from './ledger-errors.ts'
+import { migrations as allMigrations, type Migration } from './migrations/index.ts'
+
+/** 'Qbee': marks a SQLite file as ours in its header, where `file(1)` and other tools see it. */
+export const applicationId = 0x51626565
+
+/**
+ * Throws `LedgerNewerError` for a file from a later app and `LedgerCorruptError` for a database that is not a ledger,
+ * in both cases before anything is written. Safe when two processes open a file at once: the steps look again once they
+ * hold the write lock.
+ */
+export function migrate(
+  database: Database.Database,
+  file: string,
+  migrations: readonly Migration[] = allMigrations,
+): void {
+  const found = schemaVersion(database)
+  const known = migrations.at(-1)?.number ?? 0
+  if (found > known) throw new LedgerNewerError(file, found, known)
+  refuseForeign(database, file)
+  if (found === known) return
+  if (found > 0) backUp(database, file, found)
+  for (const migration of migrations) apply(database, migration)
+}
+
+/** Where the state before a migration is kept: replaced only by a later state of the same schema. */
+export function backupPath(file: string, version: number): string {
+  return `${file}.schema-${version}.backup`
+}
+
+function schemaVersion(database: Database.Database): number {
+  return Number(database.pragma('user_version', { simple: true }))
+}
+
+function refuseForeign(database: Database.Database, file: string): void {
+  const id = database.pragma('application_id', { simple: true })
+  if (id === applicationId) return
+  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get()
+  // Looks like a new file, unless another process has filled it between the two readings.
+  const isNew = id === 0 && tables === 0
+  if (!isNew && database.pragma('application_id', { simple: true }) !== applicationId) {
+    throw new LedgerCorruptError(file, 'a database of another kind')
+  }
+}
+
+function apply(database: Database.Database, { number, up }: Migration): void {
+  const step = database.transaction(() => {
+    if (schemaVersion(database) >= number) return
+    up(database)
+    database.pragma(`application_id = ${applicationId}`)
+    database.pragma(`user_version = ${number}`)
+  })
+  step.immediate()
+}
+
+/**
+ * `VACUUM INTO` writes a whole, consistent copy of the committed state. When another process migrates at this moment, the
+ * copy may be of the new schema; then that process has made the backup, and this copy is dropped.
+ */
+function backUp(database: Database.Database, file: string, version: number): void {
+  const target = backupPath(file, version)
+  const copy = `${target}.${process.pid}.partial`
+  rmSync(copy, { force: true })
+  database.prepare('VACUUM INTO ?').run(copy)
+  const copied = new Database(copy)
+  const good = copied.pragma('quick_check', { simple: true }) === 'ok'
+  const copiedVersion = schemaVersion(copied)
+  copied.close()
+  if (!good) throw new LedgerCorruptError(copy, 'the backup before a migration cannot be read back')
+  if (copiedVersion === version) renameSync(copy, target)
+  else rmSync(copy, { force: true })
+}

@@ -1,0 +1,60 @@
+/** The API's handlers: each turns one procedure of the contract into a call of the node, and failures into codes. */
+import { implement, ORPCError } from '@orpc/server'
+import { apiVersion, contract } from '#contracts/api/contract.ts'
+import { CodedError, codeOf, type ErrorCode, type ErrorParams } from '#contracts/errors.ts'
+import type { QuiltbeeNode } from './create-node.ts'
+import { listLedger } from './ledger-list.ts'
+
+/** What crosses the API when something fails. Nothing of the stack, and no path that is not in the parameters. */
+export function failureOf(error: unknown): { code: ErrorCode; params: ErrorParams } {
+  return { code: codeOf(error), params: error instanceof CodedError ? error.params : {} }
+}
+
+/** Builds the router; the transports (`@orpc/server/ws`, `/message-port`, a direct client in tests) attach to it. */
+export function createApi(node: QuiltbeeNode) {
+  const api = implement(contract).use(async ({ next, path }) => {
+    try {
+      return await next()
+    } catch (error) {
+      if (error instanceof ORPCError) throw error
+      const failure = failureOf(error)
+      if (failure.code === 'internal') node.logger.error({ error, procedure: path.join('.') }, 'a procedure failed')
+      throw new ORPCError('FAILED', { status: 500, defined: true, data: failure, cause: error })
+    }
+  })
+  return api.router({
+    connect: api.connect.handler(({ input }) => {
+      if (input.apiVersion !== apiVersion) {
+        throw new CodedError('invalid-input', `API version ${input.apiVersion} is not ${apiVersion}`, {
+          where: 'apiVersion',
+          what: `expected ${apiVersion}`,
+        })
+      }
+      return { apiVersion, version: node.version, peerId: node.peerId }
+    }),
+    node: {
+      status: api.node.status.handler(() => node.status()),
+      watch: api.node.watch.handler(({ signal }) => node.watch(signal)),
+      pause: api.node.pause.handler(async ({ input }) => {
+        await node.pause(input.minutes)
+        return await node.status()
+      }),
+      resume: api.node.resume.handler(async () => {
+        await node.resume()
+        return await node.status()
+      }),
+    },
+    hardware: {
+      get: api.hardware.get.handler(() => node.hardware()),
+      detect: api.hardware.detect.handler(({ signal }) => node.detectHardware(signal)),
+    },
+    models: { list: api.models.list.handler(() => node.listModels()) },
+    chat: { generate: api.chat.generate.handler(({ input, signal }) => node.generate(input, signal)) },
+    ledger: {
+      list: api.ledger.list.handler(({ input }) => listLedger(node, input)),
+      verify: api.ledger.verify.handler(({ signal }) => node.verifyLedger(signal)),
+    },
+  })
+}
+
+export type Api = ReturnType<typeof createApi>

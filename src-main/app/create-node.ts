@@ -1,0 +1,135 @@
+/**
+ * The node: hosting, generating and the ledger joined, behind the calls that the API's handlers make. It receives
+ * everything it needs and never knows which shell it runs in.
+ */
+import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
+import type { HardwareProfile, Policy } from '#contracts/api/hardware.ts'
+import type { LedgerVerifyEvent } from '#contracts/api/ledger.ts'
+import type { ModelSummary, NodeStatus } from '#contracts/api/node.ts'
+import type { SignatureVerifier } from '#core/ports/keys.ts'
+import type { LedgerStore } from '#core/ports/ledger-store.ts'
+import type { Logger } from '#core/ports/logger.ts'
+import type { Settings } from '#core/ports/settings-store.ts'
+import type { Span } from '#contracts/span.ts'
+import { createBroadcast } from './broadcast.ts'
+import { createGenerator, type GeneratorComponents, type LocalBlocks } from './generator.ts'
+import { createHosting, type Hosting, type HostingComponents } from './hosting.ts'
+import { summariseModel } from './model-summary.ts'
+import { createSerial } from './serial.ts'
+import { createStatus } from './status.ts'
+import { verifyLedger } from './verify-ledger.ts'
+
+export interface NodeComponents extends HostingComponents, Pick<GeneratorComponents, 'newSessionId' | 'drawSeed'> {
+  readonly verifier: SignatureVerifier
+}
+
+export interface NodeInit {
+  readonly version: string
+  /** Name or digest of the model to host. */
+  readonly model: string
+  readonly blocks: Span | 'auto'
+}
+
+export interface QuiltbeeNode {
+  readonly version: string
+  readonly peerId: string
+  readonly logger: Logger
+  readonly ledger: LedgerStore
+  /** Joins the swarm; resolves once reachable, while blocks may still be loading. */
+  start(): Promise<void>
+  /** Resolves when the first decision about hosting has been carried out, whatever it was. */
+  settled(): Promise<void>
+  stop(): Promise<void>
+  status(): Promise<NodeStatus>
+  watch(signal?: AbortSignal): AsyncGenerator<NodeStatus, void, undefined>
+  /** Stops giving, for `minutes` or until resumed; kept across restarts. */
+  pause(minutes: number | null): Promise<void>
+  resume(): Promise<void>
+  hardware(): Promise<{ profile: HardwareProfile; policy: Policy }>
+  detectHardware(signal?: AbortSignal): Promise<{ profile: HardwareProfile; policy: Policy }>
+  listModels(): Promise<ModelSummary[]>
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
+  verifyLedger(signal?: AbortSignal): AsyncGenerator<LedgerVerifyEvent, void, undefined>
+}
+
+/** At most four a second: a person cannot read faster, and an idle node sends none. */
+const statusIntervalMs = 250
+
+export function createNode(components: NodeComponents, init: NodeInit): QuiltbeeNode {
+  const { swarm, ledger, settings, clock, models, logger } = components
+  const broadcast = createBroadcast({ intervalMs: statusIntervalMs })
+  const hosting = createHosting(components, { ...init, onChange: broadcast.changed })
+  const generator = createGenerator({
+    ...components,
+    selfId: swarm.selfId,
+    local: () => localBlocks(hosting),
+    threads: () => threadsOf(hosting),
+    onRecorded: broadcast.changed,
+  })
+  const status = createStatus({ ...components, hosting }, { version: init.version, startedAtMs: clock.now() })
+  const changeSettings = createSerial()
+  let settling: Promise<void> = Promise.resolve()
+  let stopListening = (): void => {}
+
+  const setPaused = (pausedUntil: Settings['pausedUntil']): Promise<void> =>
+    changeSettings(async () => {
+      await settings.write({ ...(await settings.read()), pausedUntil })
+      await hosting.reconcile()
+    })
+
+  const hardware = async (signal?: AbortSignal) => ({
+    profile: hosting.profile() ?? (await hosting.detect(signal)),
+    policy: (await settings.read()).policy,
+  })
+
+  return {
+    version: init.version,
+    peerId: swarm.selfId,
+    logger,
+    ledger,
+    async start() {
+      const recovered = await ledger.recover()
+      if (recovered > 0) logger.warn({ recovered }, 'sessions cut by a crash were added to the ledger')
+      stopListening = swarm.onChange(broadcast.changed)
+      await swarm.start()
+      settling = hosting.reconcile()
+    },
+    settled: () => settling,
+    async stop() {
+      stopListening()
+      broadcast.stop()
+      await generator.stop()
+      await hosting.stop()
+      await swarm.stop()
+    },
+    status,
+    async *watch(signal) {
+      for await (const _ of broadcast.changes(signal)) yield await status()
+    },
+    pause: (minutes) => setPaused(minutes === null ? 'owner' : clock.now() + minutes * 60_000),
+    resume: () => setPaused(null),
+    hardware,
+    async detectHardware(signal) {
+      const profile = await hosting.detect(signal)
+      return { profile, policy: (await settings.read()).policy }
+    },
+    async listModels() {
+      return (await models.list()).map(summariseModel)
+    },
+    generate: (request, signal) => generator.generate({ ...request, model: request.model ?? init.model }, signal),
+    verifyLedger: (signal) => verifyLedger({ ...components, peerId: swarm.selfId }, signal),
+  }
+}
+
+/** The head gets the threads of the budget; one while nothing is given. */
+function threadsOf(hosting: Hosting): number {
+  const budget = hosting.budget()
+  return budget?.kind === 'give' ? budget.threads : 1
+}
+
+/** The blocks hosted for others serve this node too. */
+function localBlocks(hosting: Hosting): LocalBlocks | null {
+  const runner = hosting.runner()
+  const manifest = hosting.manifest()
+  return runner === null || manifest === null ? null : { modelDigest: manifest.digest, runner }
+}

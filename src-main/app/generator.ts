@@ -1,0 +1,166 @@
+/**
+ * Generating on this node: keeps the ends of the model in use (embedding, norm, head) and its tokenizer loaded, opens a
+ * route through peers and own blocks, and records what was used.
+ */
+import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
+import type { Digest } from '#contracts/digest.ts'
+import type { ModelManifest } from '#contracts/model/manifest.ts'
+import { generate } from '#core/generation/generate.ts'
+import type { Pipeline, PipelineRequest } from '#core/generation/pipeline.ts'
+import { openRoutedSession } from '#core/hosting/routed-session.ts'
+import type { Clock } from '#core/ports/clock.ts'
+import type { Engine, ModelEnds, SpanRunner } from '#core/ports/engine.ts'
+import type { LedgerStore } from '#core/ports/ledger-store.ts'
+import type { Logger } from '#core/ports/logger.ts'
+import type { ModelStore, Tokenizer } from '#core/ports/model-store.ts'
+import type { Swarm } from '#core/ports/swarm.ts'
+import { createSerial } from './serial.ts'
+
+export interface LocalBlocks {
+  readonly modelDigest: Digest
+  readonly runner: SpanRunner
+}
+
+export interface GeneratorComponents {
+  readonly models: ModelStore
+  readonly engine: Engine
+  /** Null when this node is in no swarm. */
+  readonly swarm: Swarm | null
+  readonly selfId: string
+  readonly ledger: Pick<LedgerStore, 'append'>
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly newSessionId: () => string
+  readonly drawSeed: () => number
+  /** Blocks in memory here that may be used, and of which model; null for none. */
+  readonly local: () => LocalBlocks | null
+  /** Threads that the head may use. */
+  readonly threads: () => number
+  /** Told after a session was written to the ledger. */
+  readonly onRecorded: () => void
+}
+
+export interface Generator {
+  generate(
+    request: GenerateRequest & { readonly model: string },
+    signal?: AbortSignal,
+  ): AsyncGenerator<GenerateEvent, void, undefined>
+  /** Ends what is being generated and frees what was kept. */
+  stop(): Promise<void>
+}
+
+/** The loaded parts of one model, kept until another model is asked for. */
+interface Loaded {
+  readonly manifest: ModelManifest
+  readonly tokenizer: Tokenizer
+  readonly ends: ModelEnds
+  users: number
+  /** Another model has taken its place: freed when the last user is done. */
+  retired: boolean
+}
+
+export function createGenerator(components: GeneratorComponents): Generator {
+  const { models, engine, clock, logger } = components
+  const serial = createSerial()
+  const stopping = new AbortController()
+  const underWay = new Set<Promise<void>>()
+  let current: Loaded | null = null
+
+  async function load(model: string): Promise<Loaded> {
+    const handle = await models.open(model)
+    try {
+      if (current?.manifest.digest === handle.manifest.digest) return current
+      const [tokenizer, ends] = await Promise.all([
+        handle.tokenizer(),
+        engine.loadEnds(handle, { threads: components.threads(), signal: stopping.signal }),
+      ])
+      await retire(current)
+      current = { manifest: handle.manifest, tokenizer, ends, users: 0, retired: false }
+      return current
+    } finally {
+      await handle.close()
+    }
+  }
+
+  const acquire = (model: string): Promise<Loaded> =>
+    serial(async () => {
+      const loaded = await load(model)
+      loaded.users += 1
+      return loaded
+    })
+
+  async function letGo(loaded: Loaded): Promise<void> {
+    loaded.users -= 1
+    if (loaded.retired && loaded.users === 0) await loaded.ends.dispose()
+  }
+
+  async function retire(loaded: Loaded | null): Promise<void> {
+    if (loaded === null) return
+    loaded.retired = true
+    if (loaded.users === 0) await loaded.ends.dispose()
+  }
+
+  async function* run(
+    request: GenerateRequest & { readonly model: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerateEvent, void, undefined> {
+    const loaded = await acquire(request.model)
+    const onFailure = (error: unknown) => logger.warn({ error }, 'a generation failed')
+    try {
+      yield* generate(
+        {
+          config: loaded.manifest.config,
+          tokenizer: loaded.tokenizer,
+          ends: loaded.ends,
+          clock,
+          drawSeed: components.drawSeed,
+          onFailure,
+          openPipeline: (pipeline) => openRoute(components, loaded.manifest, request.localOnly, pipeline),
+        },
+        { prompt: request.prompt, maxTokens: request.maxTokens, sampling: request.sampling, signal },
+      )
+    } finally {
+      await letGo(loaded)
+    }
+  }
+
+  return {
+    async *generate(request, signal) {
+      const ended = Promise.withResolvers<void>()
+      underWay.add(ended.promise)
+      try {
+        yield* run(request, signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal]))
+      } finally {
+        underWay.delete(ended.promise)
+        ended.resolve()
+      }
+    },
+    async stop() {
+      stopping.abort()
+      await Promise.all(underWay)
+      await serial(() => retire(current))
+    },
+  }
+}
+
+async function openRoute(
+  components: GeneratorComponents,
+  manifest: ModelManifest,
+  localOnly: boolean,
+  request: PipelineRequest,
+): Promise<Pipeline> {
+  const { ledger, onRecorded } = components
+  const local = components.local()
+  return await openRoutedSession(
+    {
+      ...components,
+      nodeName: null,
+      local: local?.modelDigest === manifest.digest ? local.runner : null,
+      recordSession: async (record) => {
+        await ledger.append(record)
+        onRecorded()
+      },
+    },
+    { ...request, modelDigest: manifest.digest, config: manifest.config, localOnly },
+  )
+}

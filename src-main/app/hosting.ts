@@ -1,0 +1,258 @@
+/**
+ * What this node gives, kept in step with what may be given: it looks at the machine and the owner's settings, decides the
+ * budget, and loads, offers or frees blocks until the two agree. All changes run one after the other through `reconcile`.
+ */
+import type { Budget, HardwareProfile } from '#contracts/api/hardware.ts'
+import type { HostingState } from '#contracts/api/node.ts'
+import { CodedError, codeOf } from '#contracts/errors.ts'
+import type { ModelManifest } from '#contracts/model/manifest.ts'
+import { type Span, spanLength } from '#contracts/span.ts'
+import { decideBudget } from '#core/budget/decide-budget.ts'
+import { chooseSpan } from '#core/hosting/choose-span.ts'
+import { createSpanHost, type SpanHost } from '#core/hosting/span-host.ts'
+import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes } from '#core/models/block-size.ts'
+import type { Clock } from '#core/ports/clock.ts'
+import type { Engine, SpanRunner } from '#core/ports/engine.ts'
+import type { HardwareProbe } from '#core/ports/hardware-probe.ts'
+import type { LedgerStore } from '#core/ports/ledger-store.ts'
+import type { Logger } from '#core/ports/logger.ts'
+import type { ModelStore } from '#core/ports/model-store.ts'
+import type { SettingsStore } from '#core/ports/settings-store.ts'
+import type { Swarm } from '#core/ports/swarm.ts'
+import { createSerial } from './serial.ts'
+
+export interface HostingComponents {
+  readonly probe: HardwareProbe
+  readonly models: ModelStore
+  readonly engine: Engine
+  readonly ledger: LedgerStore
+  readonly swarm: Swarm
+  readonly settings: SettingsStore
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export interface HostingInit {
+  /** Name or digest of the model to host. */
+  readonly model: string
+  readonly blocks: Span | 'auto'
+  readonly onChange: () => void
+}
+
+export interface Hosting {
+  state(): HostingState
+  budget(): Budget | null
+  profile(): HardwareProfile | null
+  manifest(): ModelManifest | null
+  /** The blocks in memory, for this node's own use; null while none are. */
+  runner(): SpanRunner | null
+  /** Brings what is given in step with what may be given. Never throws: failures are a state. */
+  reconcile(): Promise<void>
+  detect(signal?: AbortSignal): Promise<HardwareProfile>
+  stop(): Promise<void>
+}
+
+interface Held {
+  readonly span: Span
+  readonly runner: SpanRunner
+  readonly host: SpanHost
+}
+
+/** How long to listen for who holds what before choosing blocks, when not all of them fit here. */
+const lookAroundMs = 2_000
+/** Batteries are looked at this often, and only on machines that have one. */
+const batteryCheckMs = 30_000
+
+export function createHosting(components: HostingComponents, init: HostingInit): Hosting {
+  const { models, engine, swarm, settings, clock, logger } = components
+  const serial = createSerial()
+  const stopping = new AbortController()
+  let loading: AbortController | null = null
+  let state: HostingState = { kind: 'starting' }
+  let budget: Budget | null = null
+  let profile: HardwareProfile | null = null
+  let manifest: ModelManifest | null = null
+  let held: Held | null = null
+  let wake: NodeJS.Timeout | null = null
+
+  const become = (next: HostingState): void => {
+    state = next
+    init.onChange()
+  }
+
+  async function reconcileNow(): Promise<void> {
+    if (stopping.signal.aborted) return
+    const owner = await settings.read()
+    const pausedUntil = stillPaused(owner.pausedUntil, clock.now())
+    profile = await components.probe.measure({ signal: stopping.signal })
+    manifest ??= await readManifest()
+    const decided = decideBudget(profile, owner.policy, manifest === null ? null : modelNeeds(manifest), {
+      pausedByOwner: pausedUntil !== null,
+    })
+    budget = decided
+    wakeAgain(typeof pausedUntil === 'number' ? pausedUntil - clock.now() : profile.battery === null ? null : batteryCheckMs)
+    if (decided.kind === 'nothing') {
+      await release()
+      const untilMs = decided.reason === 'paused-by-owner' && typeof pausedUntil === 'number' ? pausedUntil : null
+      return become({ kind: 'paused', reason: decided.reason, untilMs })
+    }
+    if (held === null) await give(decided, owner.nodeName)
+    else become(hostingState(held))
+  }
+
+  async function give(allowed: Extract<Budget, { kind: 'give' }>, nodeName: string): Promise<void> {
+    const model = await models.open(init.model)
+    try {
+      const { digest, config } = model.manifest
+      const span = await pickSpan(allowed, config.blockCount, model.manifest)
+      loading = new AbortController()
+      become({ kind: 'loading', span, blocksLoaded: 0, blocksTotal: spanLength(span) })
+      const runner = await engine.loadSpan(model, span, {
+        threads: allowed.threads,
+        signal: AbortSignal.any([loading.signal, stopping.signal]),
+        onProgress: (progress) => become({ kind: 'loading', span, ...progress }),
+      })
+      const host = createSpanHost(
+        { runner, ledger: components.ledger, clock, modelDigest: digest, hiddenSize: config.hiddenSize },
+        {
+          maxSessions: allowed.sessions,
+          maxSessionsPerPeer: Math.max(1, Math.ceil(allowed.sessions / 2)),
+          maxLength: allowed.maxLength,
+        },
+      )
+      const given = { span, runner, host }
+      held = given
+      host.onChange(() => {
+        if (held === given) become(hostingState(given))
+      })
+      swarm.serve(host)
+      await swarm.offer({ modelDigest: digest, span, maxLength: allowed.maxLength, nodeName })
+      logger.info({ span, digest }, 'hosting')
+      become(hostingState(given))
+    } finally {
+      loading = null
+      await model.close()
+    }
+  }
+
+  async function pickSpan(
+    allowed: Extract<Budget, { kind: 'give' }>,
+    blockCount: number,
+    model: ModelManifest,
+  ): Promise<Span> {
+    if (init.blocks !== 'auto') return checkSpan(init.blocks, allowed.blocks, blockCount)
+    if (allowed.blocks >= blockCount) return { start: 0, end: blockCount }
+    const offers = await swarm.findOffers(model.digest, {
+      enough: () => false,
+      timeoutMs: lookAroundMs,
+      signal: stopping.signal,
+    })
+    return chooseSpan({ blockCount, blocks: allowed.blocks, offers, selfId: swarm.selfId })
+  }
+
+  async function release(): Promise<void> {
+    const released = held
+    if (released === null) return
+    held = null
+    swarm.serve(null)
+    await swarm.offer(null).catch((error: unknown) => logger.warn({ error }, 'could not withdraw the offer'))
+    await released.host.close()
+    await released.runner.dispose()
+  }
+
+  async function readManifest(): Promise<ModelManifest | null> {
+    const model = await models.open(init.model)
+    await model.close()
+    return model.manifest
+  }
+
+  function wakeAgain(afterMs: number | null): void {
+    if (wake !== null) clearTimeout(wake)
+    wake = null
+    if (afterMs === null) return
+    // A timer holds at most 2^31 - 1 ms; a longer pause is looked at again then.
+    wake = setTimeout(() => void reconcile(), Math.min(Math.max(0, afterMs), 2 ** 31 - 1))
+    wake.unref()
+  }
+
+  function reconcile(): Promise<void> {
+    loading?.abort()
+    return serial(async () => {
+      try {
+        await reconcileNow()
+      } catch (error) {
+        if (stopping.signal.aborted || codeOf(error) === 'cancelled') return
+        logger.error({ error }, 'hosting failed')
+        await release().catch((cause: unknown) => logger.error({ error: cause }, 'could not free the blocks'))
+        become({ kind: 'failed', code: codeOf(error), params: error instanceof CodedError ? copyParams(error) : {} })
+      }
+    })
+  }
+
+  return {
+    state: () => state,
+    budget: () => budget,
+    profile: () => profile,
+    manifest: () => manifest,
+    runner: () => held?.runner ?? null,
+    reconcile,
+    async detect(signal) {
+      profile = await components.probe.measure(signal === undefined ? {} : { signal })
+      init.onChange()
+      return profile
+    },
+    async stop() {
+      stopping.abort()
+      if (wake !== null) clearTimeout(wake)
+      await serial(release)
+    },
+  }
+}
+
+function hostingState(held: Held): HostingState {
+  return {
+    kind: 'hosting',
+    span: held.span,
+    sessions: held.host.sessions,
+    memoryBytes: held.runner.weightBytes,
+  }
+}
+
+/** Null once a timed pause is over. */
+function stillPaused(pausedUntil: 'owner' | number | null, nowMs: number): 'owner' | number | null {
+  return typeof pausedUntil === 'number' && pausedUntil <= nowMs ? null : pausedUntil
+}
+
+function modelNeeds(manifest: ModelManifest) {
+  const { digest, config } = manifest
+  return {
+    digest,
+    config,
+    blockWeightBytes: blockWeightBytes(config),
+    endsBytes: endsWeightBytes(config),
+    cacheBytesPerPosition: cacheBytesPerPosition(config),
+  }
+}
+
+/** The span the owner asked for by hand. Throws when the model lacks it or the budget is too small. */
+function checkSpan(span: Span, allowed: number, blockCount: number): Span {
+  if (span.end > blockCount) {
+    throw new CodedError('invalid-input', `the model has ${blockCount} blocks`, {
+      where: 'blocks',
+      what: `the model has ${blockCount} blocks`,
+    })
+  }
+  if (spanLength(span) > allowed) {
+    throw new CodedError('budget-exceeded', `${spanLength(span)} blocks asked for, ${allowed} fit`, {
+      wanted: spanLength(span),
+      maximum: allowed,
+    })
+  }
+  return span
+}
+
+function copyParams(error: CodedError): Record<string, string | number | boolean | number[]> {
+  return Object.fromEntries(
+    Object.entries(error.params).map(([name, value]) => [name, typeof value === 'object' ? [...value] : value]),
+  )
+}

@@ -1,0 +1,78 @@
+/**
+ * Builds a node from its parts, the same way for both shells: data folder, lock, key, ledger, models, engine, swarm. What
+ * has a lifetime is closed again in reverse order, also when a later part fails.
+ */
+import { randomInt, randomUUID } from 'node:crypto'
+import { createLibp2pSwarm } from '#adapters/libp2p/swarm.ts'
+import { createDataDirectory, type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
+import { openLogFile } from '#adapters/files/log-file.ts'
+import { createSettingsStore } from '#adapters/files/settings-store.ts'
+import { systemClock } from '#adapters/files/system-clock.ts'
+import { createHardwareProbe } from '#adapters/hardware/hardware-probe.ts'
+import { loadOrCreateIdentity } from '#adapters/keys/identity-file.ts'
+import { createSignatureVerifier } from '#adapters/keys/signature-verifier.ts'
+import { openLedgerStore } from '#adapters/sqlite/open-ledger-store.ts'
+import { acquireProfileLock } from '#adapters/sqlite/profile-lock.ts'
+import { createNode, type QuiltbeeNode } from '#app/create-node.ts'
+import type { Span } from '#contracts/span.ts'
+import { defaultPolicy } from '#core/budget/decide-budget.ts'
+import { createOnnxRuntimeEngine } from '#engines/onnxruntime/onnxruntime-engine.ts'
+import { embeddedModelName, openModelStore } from './model-store.ts'
+import { networkOptions } from './network-options.ts'
+import { version } from './version.ts'
+
+export interface AssembleInit {
+  readonly profile?: string
+  readonly model?: string
+  readonly blocks?: Span | 'auto'
+  /** Multiaddrs to listen on; every interface and any free port when left out. */
+  readonly listen?: readonly string[]
+  readonly bootstrap?: readonly string[]
+  readonly mdns?: boolean
+}
+
+export interface AssembledNode {
+  readonly node: QuiltbeeNode
+  readonly directory: DataDirectory
+  /** Multiaddrs under which other nodes reach this one. */
+  addresses(): readonly string[]
+  /** Stops the node and closes everything it was built of. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** Throws `profile-locked` when a node runs on the profile already, and whatever a part throws that cannot be opened. */
+export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
+  await using parts = new AsyncDisposableStack()
+  const directory = dataDirectory(init)
+  createDataDirectory(directory)
+  parts.adopt(acquireProfileLock(directory.lockFile, directory.profile), (held) => held.release())
+  const logger = parts.adopt(openLogFile(directory.logFile, process.env['QUILTBEE_LOG'] ?? 'info'), (log) => log.close())
+  const clock = systemClock
+  const identity = await loadOrCreateIdentity(directory.profileDirectory)
+  const ledger = parts.adopt(
+    openLedgerStore({ file: directory.ledgerFile, identity, clock }),
+    async (store) => await store.close(),
+  )
+  const settings = createSettingsStore({ file: directory.settingsFile, defaultPolicy })
+  const verifier = createSignatureVerifier()
+  const swarm = await createLibp2pSwarm({ identity, verifier, clock, log: logger }, networkOptions(init))
+  const node = createNode(
+    {
+      clock,
+      logger,
+      ledger,
+      settings,
+      swarm,
+      verifier,
+      models: openModelStore(directory),
+      engine: createOnnxRuntimeEngine(),
+      probe: createHardwareProbe({ dataDirectory: directory.home, clock }),
+      newSessionId: randomUUID,
+      drawSeed: () => randomInt(2 ** 32),
+    },
+    { version, model: init.model ?? embeddedModelName, blocks: init.blocks ?? 'auto' },
+  )
+  parts.defer(() => node.stop())
+  const owned = parts.move()
+  return { node, directory, addresses: () => swarm.addresses(), stop: () => owned.disposeAsync() }
+}

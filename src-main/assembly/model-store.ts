@@ -1,0 +1,20 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { DataDirectory } from '#adapters/files/data-directory.ts'
+import { createModelStore } from '#adapters/models/store.ts'
+import type { ModelStore } from '#core/ports/model-store.ts'
+
+/** The model that ships with the app: the first start hosts it with nothing configured. */
+export const embeddedModelName = 'seedling'
+
+/** The models of this home, and those that ship with the app. */
+export function openModelStore(directory: DataDirectory, resources = resourcesDirectory()): ModelStore {
+  return createModelStore({ directory: directory.models, readOnly: [join(resources, 'models', embeddedModelName)] })
+}
+
+/** `resources/` of the checkout, or of the installed app, where it lies outside the archive. */
+export function resourcesDirectory(): string {
+  const packaged = join((process as { resourcesPath?: string }).resourcesPath ?? '', 'resources')
+  if (existsSync(join(packaged, 'models'))) return packaged
+  return resolve(import.meta.dirname, '../../resources')
+}

@@ -1,0 +1,53 @@
+/** One transformer block of a Llama: attention and feed-forward, each after a norm and beside a residual connection. */
+import type { BlockTensorNames, ModelConfig } from '#contracts/model/manifest.ts'
+import { attention } from './attention.ts'
+import type { Floats } from './floats.ts'
+import { appendToCache, type KeyValueCache } from './key-value-cache.ts'
+import { add, linear } from './linear.ts'
+import { rmsNorm } from './rms-norm.ts'
+import { applyRope } from './rope.ts'
+import { swiglu } from './swiglu.ts'
+
+/** A block's tensors by the role they play; shapes are those of `blockShapes`. */
+export type BlockWeights = Readonly<Record<keyof BlockTensorNames, Floats>>
+
+/** The shape of each of a block's tensors. Matrices are (out, in). */
+export function blockShapes(config: ModelConfig): Readonly<Record<keyof BlockTensorNames, readonly number[]>> {
+  const { hiddenSize, intermediateSize, headSize } = config
+  const queryWidth = config.headCount * headSize
+  const kvWidth = config.kvHeadCount * headSize
+  return {
+    attentionNorm: [hiddenSize],
+    query: [queryWidth, hiddenSize],
+    key: [kvWidth, hiddenSize],
+    value: [kvWidth, hiddenSize],
+    output: [hiddenSize, queryWidth],
+    feedForwardNorm: [hiddenSize],
+    gate: [intermediateSize, hiddenSize],
+    up: [intermediateSize, hiddenSize],
+    down: [hiddenSize, intermediateSize],
+  }
+}
+
+/**
+ * h = x + attention(norm(x)); h + swiglu(norm(h)) (Touvron et al. 2023, §2.2). Appends `x`: (tokens, hiddenSize) to the
+ * cache, from position `cache.length` on -> (tokens, hiddenSize)
+ */
+export function blockForward(x: Floats, weights: BlockWeights, cache: KeyValueCache, config: ModelConfig) {
+  const attended = selfAttention(rmsNorm(x, weights.attentionNorm, config.rmsNormEpsilon), weights, cache, config)
+  const h = add(x, attended)
+  const normed = rmsNorm(h, weights.feedForwardNorm, config.rmsNormEpsilon)
+  return add(h, swiglu(normed, weights, config.hiddenSize))
+}
+
+/** `x`: (tokens, hiddenSize), already normed -> (tokens, hiddenSize) */
+function selfAttention(x: Floats, weights: BlockWeights, cache: KeyValueCache, config: ModelConfig): Float64Array {
+  const { hiddenSize, headCount, kvHeadCount, headSize } = config
+  const query = linear(x, weights.query, hiddenSize) // (tokens, heads, headSize)
+  const key = linear(x, weights.key, hiddenSize) // (tokens, kvHeads, headSize)
+  const value = linear(x, weights.value, hiddenSize) // (tokens, kvHeads, headSize)
+  applyRope(query, cache.length, config, headCount)
+  applyRope(key, cache.length, config, kvHeadCount)
+  appendToCache(cache, key, value, kvHeadCount * headSize)
+  return linear(attention(query, cache, config), weights.output, headCount * headSize)
+}

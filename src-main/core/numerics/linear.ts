@@ -1,0 +1,17 @@
+import { dot, type Floats } from './floats.ts'
+
+/** y = x Wᵀ. `x`: (tokens, inputSize), `weight`: (outputSize, inputSize) -> (tokens, outputSize) */
+export function linear(x: Floats, weight: Floats, inputSize: number): Float64Array {
+  const tokens = x.length / inputSize
+  const outputSize = weight.length / inputSize
+  const y = new Float64Array(tokens * outputSize)
+  for (let t = 0; t < tokens; t++) {
+    for (let o = 0; o < outputSize; o++) y[t * outputSize + o] = dot(x, t * inputSize, weight, o * inputSize, inputSize)
+  }
+  return y
+}
+
+/** a + b, element by element: a residual connection. */
+export function add(a: Floats, b: Floats): Float64Array {
+  return Float64Array.from(a, (value, i) => value + (b[i] as number))
+}

@@ -1,0 +1,2 @@
+import type { CreateNodeHost } from './node-host.ts'
+export declare const createNodeHost: CreateNodeHost

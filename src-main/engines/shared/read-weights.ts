@@ -1,0 +1,66 @@
+/**
+ * From a model's files to float32 in memory, one tensor at a time. The store has checked the files; here each tensor is
+ * checked against what the configuration asks for, since a kernel given a wrong shape would read the wrong numbers.
+ */
+import { type BlockTensorNames, tensorNames } from '#contracts/model/manifest.ts'
+import { ModelFormatError } from '#core/errors.ts'
+import { type BlockWeights, blockShapes } from '#core/numerics/block.ts'
+import { decodeFloats } from '#core/numerics/dtypes.ts'
+import type { ModelHandle, StoredTensor } from '#core/ports/model-store.ts'
+
+type ReadOptions = { signal?: AbortSignal }
+
+/** Reads one tensor as stored. Throws `ModelFormatError` when its shape is not `shape`. */
+export async function readStored(
+  model: ModelHandle,
+  name: string,
+  shape: readonly number[],
+  options: ReadOptions,
+): Promise<StoredTensor> {
+  options.signal?.throwIfAborted()
+  const tensor = await model.readTensor(name, options)
+  if (tensor.shape.join() !== shape.join()) {
+    throw new ModelFormatError(
+      name,
+      `shape is (${tensor.shape.join(', ')}), the configuration asks for (${shape.join(', ')})`,
+    )
+  }
+  return tensor
+}
+
+/** The tensors of block `index` as stored, by role, one after the other. */
+export async function* readBlockTensors(
+  model: ModelHandle,
+  index: number,
+  options: ReadOptions,
+): AsyncGenerator<readonly [keyof BlockTensorNames, StoredTensor]> {
+  const shapes = blockShapes(model.manifest.config)
+  const names = tensorNames.block(index)
+  for (const role of Object.keys(names) as (keyof BlockTensorNames)[]) {
+    yield [role, await readStored(model, names[role], shapes[role], options)]
+  }
+}
+
+/** The tensors of block `index` as float32. */
+export async function readBlockWeights(model: ModelHandle, index: number, options: ReadOptions): Promise<BlockWeights> {
+  const weights: Partial<Record<keyof BlockTensorNames, Float32Array>> = {}
+  for await (const [role, tensor] of readBlockTensors(model, index, options)) {
+    weights[role] = decodeFloats(tensor.dtype, tensor.bytes)
+  }
+  return weights as BlockWeights
+}
+
+/** What a client keeps, as stored; `head` is the embedding itself when the model ties them. */
+export interface StoredEnds {
+  readonly embedding: StoredTensor // (vocabulary, hidden)
+  readonly finalNorm: StoredTensor // (hidden,)
+  readonly head: StoredTensor // (vocabulary, hidden)
+}
+
+export async function readStoredEnds(model: ModelHandle, options: ReadOptions): Promise<StoredEnds> {
+  const { vocabularySize, hiddenSize, tiedHead } = model.manifest.config
+  const embedding = await readStored(model, tensorNames.embedding, [vocabularySize, hiddenSize], options)
+  const finalNorm = await readStored(model, tensorNames.finalNorm, [hiddenSize], options)
+  const head = tiedHead ? embedding : await readStored(model, tensorNames.head, [vocabularySize, hiddenSize], options)
+  return { embedding, finalNorm, head }
+}

@@ -1,0 +1,120 @@
+import { type Command, Option } from 'commander'
+import { embeddedModelName } from '#assembly/model-store.ts'
+import { openLocalGenerator, openSwarmGenerator, type StandaloneGenerator } from '#assembly/standalone-generator.ts'
+import { type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
+import { type GenerateEvent, type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
+import { InvalidInputError } from '#contracts/errors.ts'
+import { connectToRunningNode } from '../node-client.ts'
+import { collect, decimal, integer } from '../options.ts'
+import { describeFailure, exitCodeFor, exitCodes, print, printJson } from '../output.ts'
+
+interface GenerateOptions {
+  readonly model?: string
+  readonly prompt: string
+  readonly maxTokens: number
+  readonly temperature: number
+  readonly topP: number
+  readonly topK: number
+  readonly seed?: number
+  readonly stop: string[]
+  readonly bootstrap: string[]
+  readonly local?: true
+  readonly profile?: string
+  readonly json?: true
+}
+
+/** `quiltbee generate`: text from a model, through the swarm or on this machine alone. */
+export function addGenerate(program: Command): void {
+  program
+    .command('generate')
+    .description('continue a text: through the running node, else through a swarm of its own, or on this machine alone')
+    .option('--model <name>', 'name or digest of the model; the one the running node hosts, or the embedded one')
+    .option('--prompt <text>', 'what to continue; empty starts a text', '')
+    .option('--max-tokens <count>', 'most tokens to make', integer({ min: 1, max: 100_000 }), 256)
+    .option('--temperature <value>', '0 always takes the likeliest token', decimal({ min: 0, max: 10 }), 0.8)
+    .option('--top-p <share>', 'keep the likeliest tokens up to this probability', decimal({ min: 0.000001, max: 1 }), 1)
+    .option('--top-k <count>', 'keep this many of the likeliest tokens; 0 keeps all', integer({ min: 0, max: 1 << 22 }), 0)
+    .option('--seed <number>', 'the same seed gives the same text', integer({ min: 0, max: 0xffffffff }))
+    .option('--stop <text>', 'end before this text (may be given again)', collect, [])
+    .option('--bootstrap <multiaddr>', 'a node to join the swarm through (may be given again)', collect, [])
+    .addOption(new Option('--local', 'load all blocks here and use no peer').conflicts('bootstrap'))
+    .option('--profile <name>', 'which node of this machine')
+    .option('--json', 'print one JSON object when done')
+    .action(generate)
+}
+
+async function generate(options: GenerateOptions): Promise<void> {
+  const request = readRequest(options)
+  const directory = dataDirectory(options)
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  await using source = await openSource(directory, request, options, stopping.signal)
+  process.exitCode = await show(source.generate(request, stopping.signal), options.json === true)
+}
+
+function readRequest(options: GenerateOptions): GenerateRequest {
+  const { prompt, maxTokens, temperature, topP, topK, stop } = options
+  const parsed = generateRequestSchema.safeParse({
+    model: options.model ?? null,
+    prompt,
+    maxTokens,
+    sampling: { temperature, topP, topK, stop, seed: options.seed ?? null },
+    localOnly: options.local === true,
+  })
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new InvalidInputError(`--${issue?.path.at(-1)?.toString() ?? 'prompt'}`, issue?.message ?? 'not usable')
+}
+
+/** The node that runs on the profile is in the swarm already, with blocks loaded: it does the work when there is one. */
+async function openSource(
+  directory: DataDirectory,
+  request: GenerateRequest,
+  options: GenerateOptions,
+  signal: AbortSignal,
+): Promise<StandaloneGenerator> {
+  const model = request.model ?? embeddedModelName
+  if (options.local) return await openLocalGenerator({ directory, model, signal })
+  const connection = await connectToRunningNode(directory)
+  if (connection === null) return await openSwarmGenerator({ directory, model, bootstrap: options.bootstrap })
+  if (options.bootstrap.length > 0) {
+    process.stderr.write('A node runs on this profile: its swarm is used, --bootstrap has no effect.\n')
+  }
+  return {
+    async *generate(wanted, stop) {
+      yield* await connection.client.chat.generate(wanted, stop === undefined ? {} : { signal: stop })
+    },
+    [Symbol.asyncDispose]: async () => connection.close(),
+  }
+}
+
+/** Text goes to stdout as it comes, or whole inside the JSON; what else there is to say goes to stderr. */
+async function show(events: AsyncIterable<GenerateEvent>, json: boolean): Promise<number> {
+  const routes: GenerateEvent[] = []
+  let text = ''
+  for await (const event of events) {
+    switch (event.type) {
+      case 'route':
+        routes.push(event)
+        if (event.lostPeerId !== null) process.stderr.write(`Lost peer ${event.lostPeerId}; going on without it.\n`)
+        break
+      case 'prompt':
+        break
+      case 'text':
+        text += event.text
+        if (!json) process.stdout.write(event.text)
+        break
+      case 'end':
+        if (json) printJson({ text, ...event, routes })
+        else print('')
+        return exitCodes.success
+      case 'error':
+        if (json) printJson({ text, ...event, routes })
+        else if (text !== '') print('')
+        process.stderr.write(`error: ${describeFailure(event)}\n`)
+        return exitCodeFor(event.code)
+    }
+  }
+  return exitCodes.internal
+}

@@ -1,0 +1,33 @@
+/** Parsers of command line values: each returns a checked value or says what was expected. */
+import { InvalidArgumentError } from 'commander'
+import { type Span, spanSchema } from '#contracts/span.ts'
+
+export function integer(range: { min: number; max: number }): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^-?\d+$/.test(text) && value >= range.min && value <= range.max) return value
+    throw new InvalidArgumentError(`Expected a whole number from ${range.min} to ${range.max}.`)
+  }
+}
+
+export function decimal(range: { min: number; max: number }): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() !== '' && value >= range.min && value <= range.max) return value
+    throw new InvalidArgumentError(`Expected a number from ${range.min} to ${range.max}.`)
+  }
+}
+
+/** `2:4` or `auto`. */
+export function blocks(text: string): Span | 'auto' {
+  if (text === 'auto') return 'auto'
+  const match = /^(\d{1,5}):(\d{1,5})$/.exec(text)
+  const span = spanSchema.safeParse({ start: Number(match?.[1]), end: Number(match?.[2]) })
+  if (span.success) return span.data
+  throw new InvalidArgumentError('Expected "auto" or START:END with START before END, such as 2:4.')
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, earlier: string[]): string[] {
+  return [...earlier, value]
+}

@@ -1,0 +1,35 @@
+/** Everything the views share, made once and handed down by context. */
+import { createContext } from 'svelte'
+import type { Connection } from '../client/connection.ts'
+import { type ChatState, createChatState } from './chat.svelte.ts'
+import { createHardwareState, type HardwareState } from './hardware.svelte.ts'
+import { createLedgerState, type LedgerState } from './ledger.svelte.ts'
+import { createNodeState, type NodeState } from './node.svelte.ts'
+import { createRoute, type Route } from './route.svelte.ts'
+import { createSession, type Session } from './session.svelte.ts'
+
+export type App = {
+  readonly session: Session
+  readonly node: NodeState
+  readonly hardware: HardwareState
+  readonly chat: ChatState
+  readonly ledger: LedgerState
+  readonly route: Route
+  /** True inside the desktop shell, false in a browser. */
+  readonly inShell: boolean
+}
+
+export const [useApp, provideApp] = createContext<App>()
+
+export function createApp(connection: Connection, inShell: boolean): App {
+  const session = createSession(connection)
+  return {
+    session,
+    node: createNodeState(session),
+    hardware: createHardwareState(session),
+    chat: createChatState(session),
+    ledger: createLedgerState(session),
+    route: createRoute(),
+    inShell,
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The settings form of a generation: text fields as they are typed, and the request they make. The contract's own schema
+ * decides what is allowed, so the form can never disagree with the node.
+ */
+import { type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
+
+export type ChatSettings = {
+  readonly model: string | null
+  readonly maxTokens: string
+  readonly temperature: string
+  readonly topP: string
+  readonly topK: string
+  /** Empty: the node draws one. */
+  readonly seed: string
+  readonly localOnly: boolean
+}
+
+export type NumberField = 'maxTokens' | 'temperature' | 'topP' | 'topK' | 'seed'
+
+export const defaultSettings: ChatSettings = {
+  model: null,
+  maxTokens: '128',
+  temperature: '0.8',
+  topP: '0.95',
+  topK: '0',
+  seed: '',
+  localOnly: false,
+}
+
+export type ReadSettings =
+  | { readonly kind: 'request'; readonly request: GenerateRequest }
+  | { readonly kind: 'invalid'; readonly fields: ReadonlySet<NumberField | 'prompt'> }
+
+/** What is typed, to a request, or to the fields that do not fit. */
+export function readSettings(prompt: string, settings: ChatSettings): ReadSettings {
+  const parsed = generateRequestSchema.safeParse({
+    model: settings.model,
+    prompt,
+    maxTokens: toNumber(settings.maxTokens),
+    sampling: {
+      temperature: toNumber(settings.temperature),
+      topP: toNumber(settings.topP),
+      topK: toNumber(settings.topK),
+      seed: settings.seed.trim() === '' ? null : toNumber(settings.seed),
+    },
+    localOnly: settings.localOnly,
+  })
+  if (parsed.success) return { kind: 'request', request: parsed.data }
+  const paths = parsed.error.issues.map((issue) => String(issue.path.at(-1)))
+  return { kind: 'invalid', fields: new Set(paths.filter(isField)) }
+}
+
+const fields: ReadonlySet<string> = new Set<NumberField | 'prompt'>([
+  'maxTokens',
+  'temperature',
+  'topP',
+  'topK',
+  'seed',
+  'prompt',
+])
+
+function isField(name: string): name is NumberField | 'prompt' {
+  return fields.has(name)
+}
+
+/** An empty field is not zero. */
+function toNumber(text: string): number {
+  return text.trim() === '' ? Number.NaN : Number(text)
+}

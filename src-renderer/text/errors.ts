@@ -1,0 +1,167 @@
+/**
+ * The sentences for everything that can go wrong: what happened, why, and what you can do. One entry for every code of
+ * `contracts/errors.ts`, and for the two failures only a page can see: the node out of reach, and one of another version.
+ */
+import type { ErrorCode, ErrorParams } from '#contracts/errors.ts'
+import { displayText, formatBytes, formatCount } from './format.ts'
+
+export type FailureCode = ErrorCode | 'connection-lost'
+export type Failure = { readonly code: FailureCode; readonly params: ErrorParams }
+export type Wording = { readonly what: string; readonly why: string; readonly next: string }
+
+type Words = (params: ErrorParams) => Wording
+
+function text(params: ErrorParams, name: string, otherwise: string): string {
+  const value = params[name]
+  if (typeof value !== 'string') return otherwise
+  const shown = displayText(value)
+  return shown === '' ? otherwise : shown
+}
+
+function count(params: ErrorParams, name: string, otherwise: string): string {
+  const value = params[name]
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? formatCount(value) : otherwise
+}
+
+function bytes(params: ErrorParams, name: string, otherwise: string): string {
+  const value = params[name]
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? formatBytes(value) : otherwise
+}
+
+/** `2:4, 6:7`, as the node names spans, to `blocks 2–3 and 6`, as people count. */
+export function blocksInWords(spans: string): string {
+  const ranges = spans
+    .split(',')
+    .map((part) => /^\s*(\d{1,4}):(\d{1,4})\s*$/.exec(part))
+    .map((match) => (match === null ? null : { first: Number(match[1]), last: Number(match[2]) - 1 }))
+    .filter((range) => range !== null && range.first <= range.last) as { first: number; last: number }[]
+  if (ranges.length === 0) return 'some blocks'
+  const words = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}–${last}`))
+  const single = ranges.length === 1 && ranges[0]?.first === ranges[0]?.last
+  const list = words.length === 1 ? words[0] : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
+  return `${single ? 'block' : 'blocks'} ${list}`
+}
+
+const refusals: Readonly<Record<string, Pick<Wording, 'why' | 'next'>>> = {
+  paused: { why: 'It is paused.', next: 'Try again: another peer may hold the same blocks.' },
+  busy: { why: 'It serves as many sessions as it can.', next: 'Try again in a moment.' },
+  'wrong-model': { why: 'It hosts another model.', next: 'Choose a model that the swarm hosts.' },
+  'wrong-span': { why: 'It no longer holds the blocks it announced.', next: 'Try again: the route is looked up anew.' },
+  'too-long': { why: 'The text is longer than it has memory for.', next: 'Shorten the prompt or ask for fewer tokens.' },
+}
+
+const wordings: Readonly<Record<FailureCode, Words>> = {
+  internal: () => ({
+    what: 'Something in Quiltbee failed unexpectedly.',
+    why: 'This is a fault of ours, not of anything you did.',
+    next: 'Try again. If it stays, copy the details and report them.',
+  }),
+  'invalid-input': (params) => ({
+    what: 'The node did not accept this input.',
+    why: `${text(params, 'where', 'One of the values')}: ${text(params, 'what', 'it is outside what is allowed')}.`,
+    next: 'Correct the value and try again.',
+  }),
+  cancelled: () => ({
+    what: 'Stopped.',
+    why: 'You, or the node shutting down, ended it before it was finished.',
+    next: 'Start it again when you like; what was made so far is kept.',
+  }),
+  'model-not-found': (params) => ({
+    what: `There is no model called ${text(params, 'model', 'that')}.`,
+    why: 'It is neither on this machine nor hosted by a peer in reach.',
+    next: 'Check the name, or import the model with `quiltbee model import`.',
+  }),
+  'model-format': (params) => ({
+    what: 'The model’s files cannot be read.',
+    why: `${text(params, 'where', 'A file')}: ${text(params, 'what', 'it contradicts its format')}.`,
+    next: 'The files may be damaged or cut short. Fetch them again and import the model once more.',
+  }),
+  'model-unsupported': (params) => ({
+    what: 'This version cannot run the model.',
+    why: `${text(params, 'what', 'It is of a kind that is not supported yet')}.`,
+    next: 'Use a Llama-style model, or a newer version of Quiltbee.',
+  }),
+  'tokenizer-format': (params) => ({
+    what: 'The model’s vocabulary (tokenizer) cannot be read.',
+    why: `${text(params, 'where', 'Its file')}: ${text(params, 'what', 'it contradicts its format')}.`,
+    next: 'Fetch the tokenizer file again and import the model once more.',
+  }),
+  'context-too-long': (params) => ({
+    what: 'The text would be longer than the model can hold.',
+    why: `Prompt and continuation together ask for ${count(params, 'wanted', 'too many')} tokens; ${count(params, 'maximum', 'fewer')} fit.`,
+    next: 'Shorten the prompt or ask for fewer tokens.',
+  }),
+  'missing-blocks': (params) => ({
+    what: `Nobody in reach holds ${blocksInWords(text(params, 'blocks', ''))}.`,
+    why: 'The text runs through every block of the model in order, so one gap stops it.',
+    next: 'Wait for a peer that holds them to come back, or host them on one of your machines.',
+  }),
+  'peer-lost': (params) => ({
+    what: 'A peer on the route stopped answering.',
+    why: `${text(params, 'why', 'It closed the connection, or the network to it failed')}.`,
+    next: 'Try again: the route is looked up anew.',
+  }),
+  'session-refused': (params) => ({
+    what: 'A peer declined to run its blocks for you.',
+    ...(refusals[text(params, 'reason', '')] ?? { why: 'It gave no reason.', next: 'Try again in a moment.' }),
+  }),
+  'protocol-violation': () => ({
+    what: 'A peer answered with something that makes no sense.',
+    why: 'It may run another version, or mean harm. The connection to it was closed.',
+    next: 'Try again: the route is looked up anew.',
+  }),
+  'budget-exceeded': (params) => ({
+    what: 'This would take more than this machine lends.',
+    why: `It needs ${bytes(params, 'neededBytes', 'more memory')}, and the budget is ${bytes(params, 'limitBytes', 'smaller')}.`,
+    next: 'Close other programs, host fewer blocks, or raise the budget.',
+  }),
+  paused: () => ({
+    what: 'This machine is paused.',
+    why: 'While paused it runs no blocks, neither for others nor for you.',
+    next: 'Resume, or generate through peers.',
+  }),
+  'ledger-corrupt': (params) => ({
+    what: 'The ledger does not hold together.',
+    why: `From entry ${count(params, 'sequence', 'some point')} on, the chain of hashes and signatures is broken.`,
+    next: 'Nothing was deleted. Verify the ledger to see which entries hold, and restore a backup if you have one.',
+  }),
+  'ledger-newer': () => ({
+    what: 'The ledger was written by a newer version.',
+    why: 'This version does not know its format and leaves it untouched.',
+    next: 'Update Quiltbee.',
+  }),
+  'profile-locked': () => ({
+    what: 'Another Quiltbee already uses this profile.',
+    why: 'Two nodes must not write the same ledger.',
+    next: 'Use the one that runs, or start this one with another `--profile`.',
+  }),
+  'port-in-use': (params) => ({
+    what: `Port ${count(params, 'port', 'wanted')} is taken.`,
+    why: 'Another program listens there.',
+    next: 'Close it, or choose another port.',
+  }),
+  'storage-failed': (params) => ({
+    what: 'Writing to or reading from disk failed.',
+    why: `${text(params, 'what', 'The disk may be full, removed or not writable')}.`,
+    next: 'Check free space and permissions of the data folder, then try again.',
+  }),
+  'not-running': () => ({
+    what: 'Your node is not running.',
+    why: 'It has not finished starting, or it is shutting down.',
+    next: 'Wait a few seconds and try again; if it stays, start Quiltbee anew.',
+  }),
+  'connection-lost': () => ({
+    what: 'The connection to your node was lost.',
+    why: 'The page could not hear how it ended.',
+    next: 'What had arrived is kept. Try again when the connection is back.',
+  }),
+}
+
+export function wordFailure(failure: Failure): Wording {
+  return wordings[failure.code](failure.params)
+}
+
+/** What "Copy details" puts on the clipboard: enough to report, nothing of what you wrote. */
+export function failureDetails(failure: Failure, version: string | null): string {
+  return JSON.stringify({ product: 'quiltbee', version, code: failure.code, params: failure.params })
+}

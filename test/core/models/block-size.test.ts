@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest'
+import type { ModelConfig } from '#contracts/model/manifest.ts'
+import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes, storedBytes } from '#core/models/block-size.ts'
+import { elementCount, expectedTensors } from '#core/models/expected-tensors.ts'
+
+const seedling: ModelConfig = {
+  architecture: 'llama',
+  hiddenSize: 128,
+  intermediateSize: 352,
+  blockCount: 8,
+  headCount: 4,
+  kvHeadCount: 2,
+  headSize: 32,
+  vocabularySize: 2048,
+  contextLength: 256,
+  rmsNormEpsilon: 1e-5,
+  ropeTheta: 10_000,
+  ropeStyle: 'half',
+  tiedHead: true,
+}
+
+describe('sizes of a model', () => {
+  it('count the nine tensors of a block as float32', () => {
+    const attention = 2 * 128 * 128 + 2 * 64 * 128
+    const feedForward = 3 * 352 * 128
+    expect(blockWeightBytes(seedling)).toBe(4 * (attention + feedForward + 2 * 128))
+  })
+
+  it('count a tied embedding once and an untied head besides', () => {
+    const embedding = 2048 * 128
+    expect(endsWeightBytes(seedling)).toBe(4 * (embedding + 128))
+    expect(endsWeightBytes({ ...seedling, tiedHead: false })).toBe(4 * (2 * embedding + 128))
+  })
+
+  it('count keys and values of one position in one block', () => {
+    expect(cacheBytesPerPosition(seedling)).toBe(2 * 2 * 32 * 4)
+  })
+
+  it('add up to the whole model', () => {
+    const elements = expectedTensors(seedling).reduce((sum, { shape }) => sum + elementCount(shape), 0)
+    expect(8 * blockWeightBytes(seedling) + endsWeightBytes(seedling)).toBe(4 * elements)
+  })
+
+  it('count stored bytes by each tensor’s own type', () => {
+    const sha256 = '0'.repeat(64) as never
+    const tensors = [
+      { name: 'a', dtype: 'F32' as const, shape: [3, 5], sha256 },
+      { name: 'b', dtype: 'BF16' as const, shape: [7], sha256 },
+    ]
+    expect(storedBytes({ tensors })).toBe(4 * 15 + 2 * 7)
+  })
+})
+
+describe('the tensors a Llama consists of', () => {
+  it('are the embedding, nine a block, the final norm, and the head when untied', () => {
+    expect(expectedTensors(seedling)).toHaveLength(1 + 8 * 9 + 1)
+    const untied = expectedTensors({ ...seedling, tiedHead: false })
+    expect(untied.at(-1)).toEqual({ name: 'lm_head.weight', shape: [2048, 128] })
+  })
+
+  it('have fewer key and value rows than query rows when heads share them', () => {
+    const shapes = new Map(expectedTensors(seedling).map(({ name, shape }) => [name, shape]))
+    expect(shapes.get('model.layers.3.self_attn.q_proj.weight')).toEqual([128, 128])
+    expect(shapes.get('model.layers.3.self_attn.k_proj.weight')).toEqual([64, 128])
+    expect(shapes.get('model.layers.3.mlp.down_proj.weight')).toEqual([128, 352])
+  })
+})
