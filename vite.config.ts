@@ -1,28 +1,13 @@
 /**
  * The page, built to `dist/renderer`. In mode `views` the same page is built or served on an in-memory node instead
- * (`test/e2e/ui/views`), so that the product's bundle never holds a fake.
+ * (`test/e2e/ui/views`), so that the product's bundle never holds a fake; its preview sends the policy that both shells send.
  */
 import { resolve } from 'node:path'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vite'
+import { contentSecurityPolicy } from './src-main/app/content-security-policy.ts'
 
 const root = import.meta.dirname
-
-/** What both shells send with the page; here so that the views are tested under the same rules. */
-const contentSecurityPolicy = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "font-src 'self'",
-  "connect-src 'self'",
-  "object-src 'none'",
-  "frame-ancestors 'none'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "require-trusted-types-for 'script'",
-  'trusted-types svelte-trusted-html',
-].join('; ')
 
 export default defineConfig(({ mode }) => {
   const views = mode === 'views'
@@ -46,7 +31,7 @@ export default defineConfig(({ mode }) => {
       host: '127.0.0.1',
       port: 5174,
       strictPort: true,
-      headers: { 'content-security-policy': contentSecurityPolicy },
+      headers: { 'content-security-policy': contentSecurityPolicy() },
     },
   }
 })

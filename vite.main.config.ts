@@ -39,7 +39,7 @@ export default defineConfig({
   },
   builder: {
     async buildApp(builder) {
-      for (const { name } of [{ name: 'main' }, { name: 'preload' }]) {
+      for (const name of ['main', 'preload']) {
         const built = builder.environments[name]
         if (built !== undefined) await builder.build(built)
       }

@@ -6,8 +6,8 @@ import { mount } from 'svelte'
 import App from './App.svelte'
 import { createConnection } from './client/connection.ts'
 import { openElectronLink } from './client/electron-link.ts'
-import { openWebSocketLink } from './client/websocket-link.ts'
 import { waitWhileVisible } from './client/wait.ts'
+import { openWebSocketLink } from './client/websocket-link.ts'
 import { createApp } from './state/app.svelte.ts'
 
 const bridge = window.quiltbee

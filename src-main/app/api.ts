@@ -1,14 +1,10 @@
 /** The API's handlers: each turns one procedure of the contract into a call of the node, and failures into codes. */
 import { implement, ORPCError } from '@orpc/server'
 import { apiVersion, contract } from '#contracts/api/contract.ts'
-import { CodedError, codeOf, type ErrorCode, type ErrorParams } from '#contracts/errors.ts'
+import { CodedError } from '#contracts/errors.ts'
 import type { QuiltbeeNode } from './create-node.ts'
+import { failureOf } from './failure.ts'
 import { listLedger } from './ledger-list.ts'
-
-/** What crosses the API when something fails. Nothing of the stack, and no path that is not in the parameters. */
-export function failureOf(error: unknown): { code: ErrorCode; params: ErrorParams } {
-  return { code: codeOf(error), params: error instanceof CodedError ? error.params : {} }
-}
 
 /** Builds the router; the transports (`@orpc/server/ws`, `/message-port`, a direct client in tests) attach to it. */
 export function createApi(node: QuiltbeeNode) {

@@ -14,6 +14,7 @@ import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore, Tokenizer } from '#core/ports/model-store.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
+import { failureOf } from './failure.ts'
 import { createSerial } from './serial.ts'
 
 export interface LocalBlocks {
@@ -130,6 +131,10 @@ export function createGenerator(components: GeneratorComponents): Generator {
       underWay.add(ended.promise)
       try {
         yield* run(request, signal === undefined ? stopping.signal : AbortSignal.any([signal, stopping.signal]))
+      } catch (error) {
+        // Before the first event: the model could not be opened. Everything later ends with an event of its own.
+        logger.warn({ error }, 'a generation could not start')
+        yield { type: 'error', ...failureOf(error), tokens: 0, hops: [] }
       } finally {
         underWay.delete(ended.promise)
         ended.resolve()

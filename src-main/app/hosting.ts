@@ -19,6 +19,7 @@ import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore } from '#core/ports/model-store.ts'
 import type { SettingsStore } from '#core/ports/settings-store.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
+import { failureOf } from './failure.ts'
 import { createSerial } from './serial.ts'
 
 export interface HostingComponents {
@@ -88,6 +89,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     manifest ??= await readManifest()
     const decided = decideBudget(profile, owner.policy, manifest === null ? null : modelNeeds(manifest), {
       pausedByOwner: pausedUntil !== null,
+      heldBytes: held?.runner.weightBytes ?? 0,
     })
     budget = decided
     wakeAgain(typeof pausedUntil === 'number' ? pausedUntil - clock.now() : profile.battery === null ? null : batteryCheckMs)
@@ -96,6 +98,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       const untilMs = decided.reason === 'paused-by-owner' && typeof pausedUntil === 'number' ? pausedUntil : null
       return become({ kind: 'paused', reason: decided.reason, untilMs })
     }
+    if (held !== null && spanLength(held.span) > decided.blocks) await release()
     if (held === null) await give(decided, owner.nodeName)
     else become(hostingState(held))
   }
@@ -184,7 +187,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
         if (stopping.signal.aborted || codeOf(error) === 'cancelled') return
         logger.error({ error }, 'hosting failed')
         await release().catch((cause: unknown) => logger.error({ error: cause }, 'could not free the blocks'))
-        become({ kind: 'failed', code: codeOf(error), params: error instanceof CodedError ? copyParams(error) : {} })
+        become({ kind: 'failed', ...failureOf(error) })
       }
     })
   }
@@ -249,10 +252,4 @@ function checkSpan(span: Span, allowed: number, blockCount: number): Span {
     })
   }
   return span
-}
-
-function copyParams(error: CodedError): Record<string, string | number | boolean | number[]> {
-  return Object.fromEntries(
-    Object.entries(error.params).map(([name, value]) => [name, typeof value === 'object' ? [...value] : value]),
-  )
 }

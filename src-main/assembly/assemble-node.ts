@@ -15,7 +15,7 @@ import { openLedgerStore } from '#adapters/sqlite/open-ledger-store.ts'
 import { acquireProfileLock } from '#adapters/sqlite/profile-lock.ts'
 import { createNode, type QuiltbeeNode } from '#app/create-node.ts'
 import type { Span } from '#contracts/span.ts'
-import { defaultPolicy } from '#core/budget/decide-budget.ts'
+import { defaultPolicy } from '#core/budget/default-policy.ts'
 import { createOnnxRuntimeEngine } from '#engines/onnxruntime/onnxruntime-engine.ts'
 import { embeddedModelName, openModelStore } from './model-store.ts'
 import { networkOptions } from './network-options.ts'
@@ -29,6 +29,8 @@ export interface AssembleInit {
   readonly listen?: readonly string[]
   readonly bootstrap?: readonly string[]
   readonly mdns?: boolean
+  /** Where the app's `resources` lie; found by itself when left out. */
+  readonly resourcesDirectory?: string
 }
 
 export interface AssembledNode {
@@ -64,7 +66,7 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
       settings,
       swarm,
       verifier,
-      models: openModelStore(directory),
+      models: openModelStore(directory, init.resourcesDirectory),
       engine: createOnnxRuntimeEngine(),
       probe: createHardwareProbe({ dataDirectory: directory.home, clock }),
       newSessionId: randomUUID,

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { createModelStore } from '#adapters/models/store.ts'
@@ -12,9 +11,7 @@ export function openModelStore(directory: DataDirectory, resources = resourcesDi
   return createModelStore({ directory: directory.models, readOnly: [join(resources, 'models', embeddedModelName)] })
 }
 
-/** `resources/` of the checkout, or of the installed app, where it lies outside the archive. */
-export function resourcesDirectory(): string {
-  const packaged = join((process as { resourcesPath?: string }).resourcesPath ?? '', 'resources')
-  if (existsSync(join(packaged, 'models'))) return packaged
+/** `resources/` of the checkout; the Electron shell passes its own, which lies outside of the archive. */
+function resourcesDirectory(): string {
   return resolve(import.meta.dirname, '../../resources')
 }

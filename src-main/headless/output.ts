@@ -66,7 +66,7 @@ export function describeFailure(failure: { code: ErrorCode; params: ErrorParams 
   const { code, params } = failure
   switch (code) {
     case 'missing-blocks':
-      return `no peer holds blocks ${params['blocks']}; the text so far is above`
+      return `no peer holds blocks ${params['blocks']}`
     case 'context-too-long':
       return `the text needs ${params['wanted']} positions, the model has ${params['maximum']}`
     case 'cancelled':

@@ -101,7 +101,9 @@ export function createConnection(components: ConnectionComponents): Connection {
   }
 }
 
-type Hello = { readonly kind: 'connected'; readonly version: string } | Extract<ConnectionState, { kind: 'incompatible' }>
+type Hello =
+  | { readonly kind: 'connected'; readonly version: string }
+  | Extract<ConnectionState, { kind: 'incompatible' }>
 
 /** A node of another version answers with its number, refuses ours, or does not understand the question. */
 async function greet(client: Client): Promise<Hello> {
@@ -110,7 +112,8 @@ async function greet(client: Client): Promise<Hello> {
     if (hello.apiVersion !== apiVersion) return { kind: 'incompatible', nodeVersion: hello.apiVersion }
     return { kind: 'connected', version: hello.version }
   } catch (error) {
-    if (error instanceof ORPCError && isRefusal(error)) return { kind: 'incompatible', nodeVersion: nodeVersionOf(error) }
+    if (error instanceof ORPCError && isRefusal(error))
+      return { kind: 'incompatible', nodeVersion: nodeVersionOf(error) }
     throw error
   }
 }

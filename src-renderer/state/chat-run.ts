@@ -17,6 +17,7 @@ export type ChatRun = {
   readonly startedAtMs: number
   readonly modelName: string
   readonly prompt: string
+  readonly maxTokens: number
   readonly phase: RunPhase
   readonly text: string
   readonly tokens: number
@@ -31,7 +32,7 @@ export type ChatRun = {
   readonly failure: Failure | null
 }
 
-export type RunInit = { id: number; startedAtMs: number; modelName: string; prompt: string }
+export type RunInit = Pick<ChatRun, 'id' | 'startedAtMs' | 'modelName' | 'prompt' | 'maxTokens'>
 
 export function startRun(init: RunInit): ChatRun {
   return {

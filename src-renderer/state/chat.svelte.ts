@@ -78,7 +78,8 @@ export function createChatState(session: Session): ChatState {
       if (client === null || live !== null) return
       const id = nextId++
       abort = new AbortController()
-      runs = [startRun({ id, startedAtMs: Date.now(), modelName, prompt: request.prompt }), ...runs].slice(0, maximumRuns)
+      const { prompt, maxTokens } = request
+      runs = [startRun({ id, startedAtMs: Date.now(), modelName, prompt, maxTokens }), ...runs].slice(0, maximumRuns)
       await stream(client, request, id, abort.signal)
     },
     stop() {

@@ -108,7 +108,8 @@ export function createLedgerState(session: Session): LedgerState {
       verification = { kind: 'running', checked: 0, total: null }
       try {
         await walk(client, signal)
-        if (verification.kind === 'running') verification = { kind: 'failed', failure: { code: 'internal', params: {} } }
+        if (verification.kind === 'running')
+          verification = { kind: 'failed', failure: { code: 'internal', params: {} } }
       } catch (error) {
         verification = signal.aborted ? null : { kind: 'failed', failure: toFailure(error) }
       }

@@ -37,12 +37,24 @@ export type ShortcutLine = { readonly keys: readonly (readonly string[])[]; read
 export function shortcutLines(inShell: boolean, isMac: boolean): readonly ShortcutLine[] {
   const command = isMac ? '⌘' : 'Ctrl'
   const alt = isMac ? '⌥' : 'Alt'
-  const go = (digit: string) => (inShell ? [[command, digit], [alt, digit]] : [[alt, digit]])
+  const go = (digit: string) =>
+    inShell
+      ? [
+          [command, digit],
+          [alt, digit],
+        ]
+      : [[alt, digit]]
   return [
     { keys: go('1'), what: 'Dashboard' },
     { keys: go('2'), what: 'Chat' },
     { keys: go('3'), what: 'Ledger' },
-    { keys: [[command, 'Shift', 'P'], [alt, 'Shift', 'P']], what: 'Pause or resume giving' },
+    {
+      keys: [
+        [command, 'Shift', 'P'],
+        [alt, 'Shift', 'P'],
+      ],
+      what: 'Pause or resume giving',
+    },
     { keys: [[command, 'Enter']], what: 'Generate, in Chat' },
     { keys: [['Esc']], what: 'Stop generating, or close this list' },
     { keys: [['?']], what: 'This list' },

@@ -9,10 +9,11 @@ export const privacyNote =
 export const continuationNote =
   'This model continues text; it does not answer questions (it is a base model). Give it a beginning and it writes on.'
 
-const endWords: Readonly<Record<EndReason, string>> = {
-  length: 'Finished: it reached the length you asked for',
-  'end-token': 'Finished: the model ended the text',
-  'stop-string': 'Finished: it reached a text to stop at',
+function endInWords(run: ChatRun, reason: EndReason): string {
+  if (reason === 'end-token') return 'Finished: the model ended the text'
+  if (reason === 'stop-string') return 'Finished: it reached a text to stop at'
+  if (run.tokens < run.maxTokens) return 'Finished: the text is as long as the model can hold'
+  return 'Finished: it reached the length you asked for'
 }
 
 export function phaseInWords(run: ChatRun): string {
@@ -24,7 +25,7 @@ export function phaseInWords(run: ChatRun): string {
     case 'stopping':
       return 'Stopping'
     case 'done':
-      return run.endReason === null ? 'Finished' : endWords[run.endReason]
+      return run.endReason === null ? 'Finished' : endInWords(run, run.endReason)
     case 'stopped':
       return 'Stopped by you'
     case 'failed':

@@ -47,7 +47,10 @@ const refusals: Readonly<Record<string, Pick<Wording, 'why' | 'next'>>> = {
   busy: { why: 'It serves as many sessions as it can.', next: 'Try again in a moment.' },
   'wrong-model': { why: 'It hosts another model.', next: 'Choose a model that the swarm hosts.' },
   'wrong-span': { why: 'It no longer holds the blocks it announced.', next: 'Try again: the route is looked up anew.' },
-  'too-long': { why: 'The text is longer than it has memory for.', next: 'Shorten the prompt or ask for fewer tokens.' },
+  'too-long': {
+    why: 'The text is longer than it has memory for.',
+    next: 'Shorten the prompt or ask for fewer tokens.',
+  },
 }
 
 const wordings: Readonly<Record<FailureCode, Words>> = {

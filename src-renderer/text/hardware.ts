@@ -5,7 +5,13 @@ import { displayText, formatBytes, formatPercent, formatPlural, notDetected } fr
 export type HardwareRow = { readonly name: string; readonly value: string; readonly note: string }
 
 export function hardwareRows(profile: HardwareProfile): readonly HardwareRow[] {
-  return [cpuRow(profile.cpu), memoryRow(profile.memory), ...gpuRows(profile.gpus), diskRow(profile.disk), batteryRow(profile.battery)]
+  return [
+    cpuRow(profile.cpu),
+    memoryRow(profile.memory),
+    ...gpuRows(profile.gpus),
+    diskRow(profile.disk),
+    batteryRow(profile.battery),
+  ]
 }
 
 function shown(text: string | null): string {
@@ -15,7 +21,11 @@ function shown(text: string | null): string {
 function cpuRow(cpu: HardwareProfile['cpu']): HardwareRow {
   const physical = cpu.physicalCores === null ? '' : `${formatPlural(cpu.physicalCores, 'core')}, `
   const simd = cpu.simd === null ? `vector instructions ${notDetected}` : simdInWords(cpu.simd)
-  return { name: 'Processor', value: shown(cpu.model), note: `${physical}${formatPlural(cpu.logicalCores, 'thread')}, ${simd}` }
+  return {
+    name: 'Processor',
+    value: shown(cpu.model),
+    note: `${physical}${formatPlural(cpu.logicalCores, 'thread')}, ${simd}`,
+  }
 }
 
 function simdInWords(simd: readonly string[]): string {
@@ -23,7 +33,11 @@ function simdInWords(simd: readonly string[]): string {
 }
 
 function memoryRow(memory: HardwareProfile['memory']): HardwareRow {
-  return { name: 'Memory', value: formatBytes(memory.totalBytes), note: `${formatBytes(memory.availableBytes)} available` }
+  return {
+    name: 'Memory',
+    value: formatBytes(memory.totalBytes),
+    note: `${formatBytes(memory.availableBytes)} available`,
+  }
 }
 
 function gpuRows(gpus: readonly Gpu[]): readonly HardwareRow[] {
@@ -43,11 +57,19 @@ function gpuName(gpu: Gpu): string {
 }
 
 function diskRow(disk: HardwareProfile['disk']): HardwareRow {
-  return { name: 'Disk', value: formatBytes(disk.totalBytes), note: `${formatBytes(disk.freeBytes)} free where the data folder is` }
+  return {
+    name: 'Disk',
+    value: formatBytes(disk.totalBytes),
+    note: `${formatBytes(disk.freeBytes)} free where the data folder is`,
+  }
 }
 
 function batteryRow(battery: HardwareProfile['battery']): HardwareRow {
   if (battery === null) return { name: 'Battery', value: notDetected, note: '' }
-  const power = battery.onBattery ? 'running on battery' : battery.charging === true ? 'plugged in, charging' : 'plugged in'
+  const power = battery.onBattery
+    ? 'running on battery'
+    : battery.charging === true
+      ? 'plugged in, charging'
+      : 'plugged in'
   return { name: 'Battery', value: formatPercent(battery.percent), note: power }
 }

@@ -22,7 +22,10 @@ export function hostingPill(hosting: HostingState): Pill {
     case 'starting':
       return { tone: 'busy', label: 'Starting' }
     case 'loading':
-      return { tone: 'busy', label: `Loading · ${hosting.blocksLoaded} of ${formatPlural(hosting.blocksTotal, 'block')}` }
+      return {
+        tone: 'busy',
+        label: `Loading · ${hosting.blocksLoaded} of ${formatPlural(hosting.blocksTotal, 'block')}`,
+      }
     case 'hosting':
       return { tone: 'giving', label: `Giving · ${formatBlocks(hosting.span)}` }
     case 'paused':
@@ -51,7 +54,8 @@ export function reasonInFull(reason: NoBudgetReason, budget: Budget | null): { w
 }
 
 function memoryShortage(budget: Budget | null): string {
-  if (budget?.kind !== 'nothing' || budget.neededBytes === null) return 'Too little memory may be used to hold one block.'
+  if (budget?.kind !== 'nothing' || budget.neededBytes === null)
+    return 'Too little memory may be used to hold one block.'
   return `One block and one session need ${formatBytes(budget.neededBytes)}; ${formatBytes(budget.memoryLimitBytes)} may be used.`
 }
 

@@ -20,7 +20,8 @@ export function spansWhere(coverage: readonly BlockCoverage[], holds: (block: Bl
   const spans: Span[] = []
   for (const block of coverage.filter(holds)) {
     const last = spans.at(-1)
-    if (last !== undefined && last.end === block.block) spans[spans.length - 1] = { start: last.start, end: block.block + 1 }
+    if (last !== undefined && last.end === block.block)
+      spans[spans.length - 1] = { start: last.start, end: block.block + 1 }
     else spans.push({ start: block.block, end: block.block + 1 })
   }
   return spans

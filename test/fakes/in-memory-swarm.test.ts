@@ -1,9 +1,9 @@
 import { swarmCompliance } from '#test/compliance/swarm.ts'
+import { createFakeClock } from './clock.ts'
 import { createInMemorySwarms } from './in-memory-swarm.ts'
 
 swarmCompliance('the in-memory swarm', async () => {
-  let offsetMs = 0
-  const clock = { now: () => Date.now() + offsetMs, monotonicMs: () => performance.now() + offsetMs }
+  const clock = createFakeClock()
   const swarms = createInMemorySwarms({ clock })
   let count = 0
   return {
@@ -16,9 +16,7 @@ swarmCompliance('the in-memory swarm', async () => {
     async kill(swarm) {
       swarms.kill(swarm.selfId)
     },
-    advance(ms) {
-      offsetMs += ms
-    },
+    advance: clock.advance,
     async dispose() {},
   }
 })

@@ -2,7 +2,7 @@
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Ed25519PrivateKey, Libp2p } from '@libp2p/interface'
-import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { type KadDHT, type KadDHTInit, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
@@ -77,7 +77,15 @@ export async function createSwarmNode(init: NodeInit): Promise<SwarmNode> {
         // A frame holds a handful of offers, or their names.
         maxInboundDataLength: 16 * maximumSignedOfferBytes,
       }),
-      ...(init.dht ? { dht: kadDHT({ protocol: kadProtocol, peerInfoMapper: passthroughMapper }) } : {}),
+      ...(init.dht ? { dht: kadDHT(dhtInit(init)) } : {}),
     },
   })
+}
+
+/**
+ * Our own DHT. Whoever listens answers in it, and private addresses count: a swarm may live on one LAN or one machine.
+ * Left to itself, libp2p would trust public addresses only.
+ */
+function dhtInit(init: NodeInit): KadDHTInit {
+  return { protocol: kadProtocol, clientMode: init.listen.length === 0, peerInfoMapper: passthroughMapper }
 }

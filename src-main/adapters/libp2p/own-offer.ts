@@ -28,7 +28,7 @@ export interface OwnOffer {
 }
 
 /** A new offer is repeated soon: neighbours that were just connecting may have missed the first. */
-const earlyRepeatsMs = [1_000, 3_000] as const
+const earlyRepeatsMs = [250, 1_000, 3_000] as const
 
 export function createOwnOffer(
   components: {

@@ -112,8 +112,6 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     } catch (cause) {
       throw asStartError(cause, init.listen)
     }
-    // Whoever listens answers for the DHT; libp2p by itself would only trust public addresses.
-    if (init.listen.length > 0) await node.services.dht?.setMode('server')
     gossip.subscribe(announceProtocol)
     neighbours.start()
     pruneTimer = setInterval(() => {

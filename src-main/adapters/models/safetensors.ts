@@ -50,6 +50,8 @@ export function parseSafetensorsHeader(
   { dataBytes, label }: { dataBytes: number; label: string },
 ): SafetensorsLayout {
   const { __metadata__: _unused, ...tensors } = parseHeaderJson(header, label)
+  const count = Object.keys(tensors).length
+  if (count > maximumTensors) throw new ModelFormatError(label, `${count} tensors, at most ${maximumTensors} are read`)
   const base = lengthBytes + header.length
   const entries = Object.entries(tensors).map(([name, tensor]) => checkedEntry(name, tensor, base, label))
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
@@ -74,12 +76,7 @@ const tensorSchema = z.strictObject({
   shape: z.array(z.int().min(0)).max(8),
   data_offsets: z.tuple([offset, offset]),
 })
-const headerSchema = z
-  .object({ __metadata__: z.record(z.string(), z.string()).optional() })
-  .catchall(tensorSchema)
-  .refine((header) => Object.keys(header).length <= maximumTensors + 1, {
-    error: `more than ${maximumTensors} tensors`,
-  })
+const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(tensorSchema)
 
 type HeaderTensor = z.infer<typeof tensorSchema>
 

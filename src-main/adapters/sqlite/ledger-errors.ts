@@ -25,8 +25,11 @@ export class LedgerStorageError extends CodedError {
   }
 }
 
-/** SQLite's result codes (sqlite.org/rescode.html) that speak of the file's content rather than of the storage. */
-const corruptCodes = /^SQLITE_(CORRUPT|NOTADB|FORMAT)/
+/**
+ * SQLite's result codes (sqlite.org/rescode.html) that speak of the file's content rather than of the storage. The plain
+ * `SQLITE_ERROR` is among them: our statements fit our schema, so one that does not fit has met a damaged schema.
+ */
+const corruptCodes = /^SQLITE_(CORRUPT|NOTADB|FORMAT|ERROR)/
 
 /** Names what SQLite or the file system threw; an error that has a name already stays as it is. */
 export function ledgerErrorOf(file: string, error: unknown): unknown {

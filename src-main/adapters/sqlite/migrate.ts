@@ -17,10 +17,12 @@ export function migrate(
   file: string,
   migrations: readonly Migration[] = allMigrations,
 ): void {
-  const found = schemaVersion(database)
   const known = migrations.at(-1)?.number ?? 0
+  const { found, id, tables } = identify(database)
   if (found > known) throw new LedgerNewerError(file, found, known)
-  refuseForeign(database, file)
+  const isEmpty = found === 0 && id === 0 && tables === 0
+  const isLedger = id === applicationId && migrations.some(({ number }) => number === found)
+  if (!isEmpty && !isLedger) throw new LedgerCorruptError(file, 'a database of another kind')
   if (found === known) return
   if (found > 0) backUp(database, file, found)
   for (const migration of migrations) apply(database, migration)
@@ -35,15 +37,14 @@ function schemaVersion(database: Database.Database): number {
   return Number(database.pragma('user_version', { simple: true }))
 }
 
-function refuseForeign(database: Database.Database, file: string): void {
-  const id = database.pragma('application_id', { simple: true })
-  if (id === applicationId) return
-  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get()
-  // Looks like a new file, unless another process has filled it between the two readings.
-  const isNew = id === 0 && tables === 0
-  if (!isNew && database.pragma('application_id', { simple: true }) !== applicationId) {
-    throw new LedgerCorruptError(file, 'a database of another kind')
-  }
+/** Read in one transaction, so that another process creating the file at this moment is seen whole or not at all. */
+function identify(database: Database.Database) {
+  const read = database.transaction(() => ({
+    found: schemaVersion(database),
+    id: database.pragma('application_id', { simple: true }),
+    tables: database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get(),
+  }))
+  return read.deferred()
 }
 
 function apply(database: Database.Database, { number, up }: Migration): void {

@@ -17,6 +17,7 @@ export function openDatabase(file: string, peerId: string): Database.Database {
       harden(database)
       checkIntegrity(database, file)
       migrate(database, file)
+      checkSchema(database, file)
       makeDurable(database)
       claim(database, file, peerId)
       return database
@@ -37,6 +38,24 @@ function harden(database: Database.Database): void {
 function checkIntegrity(database: Database.Database, file: string): void {
   const found = String(database.pragma('integrity_check(1)', { simple: true }))
   if (found !== 'ok') throw new LedgerCorruptError(file, found)
+}
+
+/** Tables, indices and triggers must be those the migrations make: a missing trigger or an altered check is damage too. */
+function checkSchema(database: Database.Database, file: string): void {
+  const fresh = new Database(':memory:')
+  migrate(fresh, ':memory:')
+  const expected = schemaOf(fresh)
+  fresh.close()
+  if (schemaOf(database) !== expected) throw new LedgerCorruptError(file, 'its schema is not the one this app made')
+}
+
+/** Without the statistics that `PRAGMA optimize` keeps. */
+function schemaOf(database: Database.Database): string {
+  const objects = database
+    .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name")
+    .raw()
+    .all()
+  return JSON.stringify(objects)
 }
 
 /** Readers do not block the writer, and a commit is on the disk when it returns, on macOS too (`fullfsync`). */

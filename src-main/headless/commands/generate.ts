@@ -21,6 +21,7 @@ interface GenerateOptions {
   readonly local?: true
   readonly profile?: string
   readonly json?: true
+  readonly events?: true
 }
 
 /** `quiltbee generate`: text from a model, through the swarm or on this machine alone. */
@@ -40,6 +41,7 @@ export function addGenerate(program: Command): void {
     .addOption(new Option('--local', 'load all blocks here and use no peer').conflicts('bootstrap'))
     .option('--profile <name>', 'which node of this machine')
     .option('--json', 'print one JSON object when done')
+    .addOption(new Option('--events', 'print every event as a line of JSON, as it happens').conflicts('json'))
     .action(generate)
 }
 
@@ -50,7 +52,8 @@ async function generate(options: GenerateOptions): Promise<void> {
   const stop = () => stopping.abort()
   process.once('SIGINT', stop).once('SIGTERM', stop)
   await using source = await openSource(directory, request, options, stopping.signal)
-  process.exitCode = await show(source.generate(request, stopping.signal), options.json === true)
+  const show = options.events ? showEvents : options.json ? showResult : showText
+  process.exitCode = await show(source.generate(request, stopping.signal))
 }
 
 function readRequest(options: GenerateOptions): GenerateRequest {
@@ -89,32 +92,50 @@ async function openSource(
   }
 }
 
-/** Text goes to stdout as it comes, or whole inside the JSON; what else there is to say goes to stderr. */
-async function show(events: AsyncIterable<GenerateEvent>, json: boolean): Promise<number> {
+type Events = AsyncIterable<GenerateEvent>
+
+/** Text on stdout as it comes; what else there is to say on stderr. */
+async function showText(events: Events): Promise<number> {
+  let atLineStart = true
+  for await (const event of events) {
+    if (event.type === 'text') {
+      process.stdout.write(event.text)
+      atLineStart = event.text === '' ? atLineStart : event.text.endsWith('\n')
+    }
+    if (event.type === 'route' && event.lostPeerId !== null) {
+      process.stderr.write(`Lost peer ${event.lostPeerId}; going on without it.\n`)
+    }
+    if (event.type !== 'end' && event.type !== 'error') continue
+    if (!atLineStart) print('')
+    return finish(event)
+  }
+  return exitCodes.internal
+}
+
+/** The whole text and what is known of how it was made, as one object; the text so far also when it failed. */
+async function showResult(events: Events): Promise<number> {
   const routes: GenerateEvent[] = []
   let text = ''
   for await (const event of events) {
-    switch (event.type) {
-      case 'route':
-        routes.push(event)
-        if (event.lostPeerId !== null) process.stderr.write(`Lost peer ${event.lostPeerId}; going on without it.\n`)
-        break
-      case 'prompt':
-        break
-      case 'text':
-        text += event.text
-        if (!json) process.stdout.write(event.text)
-        break
-      case 'end':
-        if (json) printJson({ text, ...event, routes })
-        else print('')
-        return exitCodes.success
-      case 'error':
-        if (json) printJson({ text, ...event, routes })
-        else if (text !== '') print('')
-        process.stderr.write(`error: ${describeFailure(event)}\n`)
-        return exitCodeFor(event.code)
-    }
+    if (event.type === 'text') text += event.text
+    if (event.type === 'route') routes.push(event)
+    if (event.type !== 'end' && event.type !== 'error') continue
+    printJson({ text, ...event, routes })
+    return finish(event)
   }
   return exitCodes.internal
+}
+
+async function showEvents(events: Events): Promise<number> {
+  for await (const event of events) {
+    printJson(event)
+    if (event.type === 'end' || event.type === 'error') return finish(event)
+  }
+  return exitCodes.internal
+}
+
+function finish(event: Extract<GenerateEvent, { type: 'end' | 'error' }>): number {
+  if (event.type === 'end') return exitCodes.success
+  process.stderr.write(`error: ${describeFailure(event)}\n`)
+  return exitCodeFor(event.code)
 }

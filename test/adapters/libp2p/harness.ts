@@ -7,6 +7,7 @@ import { createSwarmOn } from '#adapters/libp2p/swarm.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import type { SwarmHarness } from '#test/compliance/swarm.ts'
+import { createFakeClock } from '#test/fakes/clock.ts'
 
 export interface Libp2pHarness extends SwarmHarness {
   readonly clock: Clock
@@ -20,8 +21,7 @@ const listen = ['/ip4/127.0.0.1/tcp/0']
 export async function createLibp2pHarness(
   init: { timeouts?: Partial<Timeouts>; dht?: boolean } = {},
 ): Promise<Libp2pHarness> {
-  let offsetMs = 0
-  const clock = { now: () => Date.now() + offsetMs, monotonicMs: () => performance.now() + offsetMs }
+  const clock = createFakeClock({ nowMs: Date.now() })
   const nodes = new Map<Swarm, SwarmNode>()
   const bare: SwarmNode[] = []
   const timeouts = { ...defaultTimeouts, ...init.timeouts }
@@ -65,9 +65,7 @@ export async function createLibp2pHarness(
       await node.stop()
       await swarm.stop()
     },
-    advance(ms) {
-      offsetMs += ms
-    },
+    advance: clock.advance,
     async dispose() {
       await Promise.all([...nodes.keys()].map((swarm) => swarm.stop()))
       await Promise.all(bare.map((node) => node.stop()))

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
 import { parseBoundedJson } from '#adapters/models/bounded-json.ts'
 
 const limits = { depth: 4, values: 100 }

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { expectedTensors } from '#core/models/expected-tensors.ts'
 import type { ModelConfig } from '#contracts/model/manifest.ts'
+import { expectedTensors } from '#core/models/expected-tensors.ts'
 
 /** A function that makes new folders, all removed after the file's tests. */
 export function useTemporaryFolders(): () => Promise<string> {

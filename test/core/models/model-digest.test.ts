@@ -54,7 +54,9 @@ describe('the digest of a model', () => {
   })
 
   it('never changes from one version of the product to the next', () => {
-    expect(modelDigest(config, tensors)).toMatchInlineSnapshot(`"7aac3ce47f10d803dcc5c82b067fe4f1fc6a170e0920e2f010f2ed04f3ee975b"`)
+    expect(modelDigest(config, tensors)).toMatchInlineSnapshot(
+      `"7aac3ce47f10d803dcc5c82b067fe4f1fc6a170e0920e2f010f2ed04f3ee975b"`,
+    )
   })
 
   it('does not depend on the order of tensors or of the fields of the config', () => {

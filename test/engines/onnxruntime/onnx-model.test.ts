@@ -18,7 +18,7 @@ const graph = {
 
 async function run(session: InferenceSession, row: readonly number[]): Promise<unknown> {
   const { y } = await session.run({ x: new Tensor('float32', Float32Array.from(row), [1, 2]) })
-  return Array.from(y?.data ?? [])
+  return Array.from((y?.data ?? []) as Float32Array)
 }
 
 describe('an emitted graph', () => {

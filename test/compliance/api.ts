@@ -1,0 +1,111 @@
+/** One suite for every way to reach the API: what a client may rely on, whatever carries its calls. */
+import { ORPCError } from '@orpc/client'
+import type { ContractRouterClient } from '@orpc/contract'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { GenerateEvent } from '#contracts/api/chat.ts'
+import { apiVersion, type Contract } from '#contracts/api/contract.ts'
+import { nodeStatusSchema } from '#contracts/api/node.ts'
+
+export interface ApiUnderTest {
+  /** Of a started node that hosts all of a small model. */
+  readonly client: ContractRouterClient<Contract>
+  close(): Promise<void>
+}
+
+export function describeApi(name: string, open: () => Promise<ApiUnderTest>): void {
+  describe(`the API over ${name}`, () => {
+    let api: ApiUnderTest | null = null
+    afterEach(async () => {
+      await api?.close()
+      api = null
+    })
+    const connect = async () => {
+      api = await open()
+      return api.client
+    }
+
+    test('agrees on the version first, and refuses another with a code', async () => {
+      const client = await connect()
+      expect(await client.connect({ apiVersion })).toMatchObject({ apiVersion })
+      await expect(client.connect({ apiVersion: 999 })).rejects.toMatchObject({
+        code: 'FAILED',
+        data: { code: 'invalid-input' },
+      })
+    })
+
+    test('gives a status that fits its schema', async () => {
+      const client = await connect()
+      const status = await client.node.status()
+      expect(nodeStatusSchema.parse(status)).toEqual(status)
+      expect(status.hosting.kind).toBe('hosting')
+    })
+
+    test('watching yields the status at once, again after a change, and ends when the client stops', async () => {
+      const client = await connect()
+      const stop = new AbortController()
+      const seen: string[] = []
+      for await (const status of await client.node.watch(undefined, { signal: stop.signal })) {
+        seen.push(status.hosting.kind)
+        if (seen.length === 1) void client.node.pause({ minutes: null })
+        if (status.hosting.kind === 'paused') break
+      }
+      stop.abort()
+      expect(seen[0]).toBe('hosting')
+      expect(seen.at(-1)).toBe('paused')
+      expect((await client.node.resume()).hosting.kind).toBe('hosting')
+    })
+
+    test('a generation streams its text and ends with one end event', async () => {
+      const client = await connect()
+      const events: GenerateEvent[] = []
+      const request = { prompt: '1 2 3', maxTokens: 5, sampling: { temperature: 0 } }
+      for await (const event of await client.chat.generate(request)) events.push(event)
+      expect(events.map((event) => event.type).filter((type) => type !== 'text')).toEqual(['route', 'prompt', 'end'])
+      expect(events.at(-1)).toMatchObject({ type: 'end', tokens: 5 })
+    })
+
+    test('stopping a generation early ends its session', async () => {
+      const client = await connect()
+      for await (const event of await client.chat.generate({ prompt: '1', maxTokens: 500 })) {
+        if (event.type === 'text') break
+      }
+      await expect.poll(async () => (await client.ledger.list({})).totalEntries, { timeout: 5_000 }).toBe(1)
+    })
+
+    test('input that does not fit its schema is refused before anything runs', async () => {
+      const client = await connect()
+      const wrong = { prompt: 'x', maxTokens: -1 }
+      await expect(client.chat.generate(wrong)).rejects.toBeInstanceOf(ORPCError)
+      // @ts-expect-error: the contract knows no such field
+      await expect(client.node.pause({ minutes: 5, extra: true })).rejects.toBeInstanceOf(ORPCError)
+      expect((await client.node.status()).hosting.kind).toBe('hosting')
+    })
+
+    test('a failure crosses as a code with parameters, without a stack', async () => {
+      const client = await connect()
+      const events: GenerateEvent[] = []
+      const request = { model: 'nobody-has-this', prompt: '1', maxTokens: 1 }
+      for await (const event of await client.chat.generate(request)) events.push(event)
+      expect(events).toEqual([
+        { type: 'error', code: 'model-not-found', params: { model: 'nobody-has-this' }, tokens: 0, hops: [] },
+      ])
+      expect(JSON.stringify(events)).not.toContain('.ts')
+    })
+
+    test('the ledger lists what happened and verifies', async () => {
+      const client = await connect()
+      for await (const _ of await client.chat.generate({ prompt: '1', maxTokens: 2 }));
+      const list = await client.ledger.list({ limit: 10 })
+      expect(list.rows).toMatchObject([{ sequence: 0, kind: 'used', self: true, tokensIn: 1, tokensOut: 1 }])
+      const events = []
+      for await (const event of await client.ledger.verify()) events.push(event)
+      expect(events.at(-1)).toMatchObject({ type: 'verdict', verdict: { kind: 'intact', entries: 1 } })
+    })
+
+    test('hardware and models are told', async () => {
+      const client = await connect()
+      expect((await client.hardware.get()).profile.cpu.logicalCores).toBeGreaterThan(0)
+      expect((await client.models.list()).length).toBeGreaterThan(0)
+    })
+  })
+}

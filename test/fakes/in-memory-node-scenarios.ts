@@ -1,0 +1,341 @@
+/**
+ * What an in-memory node can be asked to be. Each scenario is a change of one ordinary node, so that a reader sees at once
+ * what is special about it. Times are relative to `nowMs`; nothing is random.
+ */
+
+import type { Hop } from '#contracts/api/chat.ts'
+import { apiVersion } from '#contracts/api/contract.ts'
+import type { Budget, HardwareProfile } from '#contracts/api/hardware.ts'
+import type { LedgerRow, LedgerVerdict } from '#contracts/api/ledger.ts'
+import type { BlockCoverage, ModelSummary, NodeStatus, PeerSummary } from '#contracts/api/node.ts'
+import { type Digest, digestSchema } from '#contracts/digest.ts'
+import type { ErrorCode, ErrorParams } from '#contracts/errors.ts'
+import type { Span } from '#contracts/span.ts'
+
+export type Failing = { readonly code: ErrorCode; readonly params: ErrorParams }
+
+export type ChatScript = {
+  readonly hops: readonly Hop[]
+  readonly text: string
+  readonly failover: { readonly afterTokens: number; readonly hops: readonly Hop[]; readonly lostPeerId: string } | null
+  readonly failure: (Failing & { readonly afterTokens: number }) | null
+}
+
+export type Scenario = {
+  readonly apiVersion: number
+  /** Answers `connect`, and then nothing: for what is shown while waiting. */
+  readonly silent: boolean
+  readonly status: NodeStatus
+  readonly profile: HardwareProfile
+  /** Newest first. */
+  readonly ledger: readonly LedgerRow[]
+  readonly verdict: LedgerVerdict | null
+  readonly script: ChatScript
+  /** Asked for anything else than its status and chat, the node fails with this. */
+  readonly failing: Failing | null
+}
+
+const MiB = 1024 ** 2
+const GiB = 1024 ** 3
+const minute = 60_000
+
+/** 64 hexadecimal characters from a number, spread so that neighbours look different. */
+export function digestOf(seed: number): Digest {
+  let state = (seed + 1) * 2654435761
+  const word = () => {
+    state = (Math.imul(state ^ (state >>> 15), 2246822519) + 0x9e3779b9) >>> 0
+    return state.toString(16).padStart(8, '0')
+  }
+  return digestSchema.parse(Array.from({ length: 8 }, word).join(''))
+}
+
+const base58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+
+export function peerIdOf(seed: number): string {
+  const digits = [...digestOf(seed * 7919), ...digestOf(seed * 104_729)]
+  const tail = digits.slice(0, 44).map((digit, at) => base58[(Number.parseInt(digit, 16) * 7 + at * 11 + seed) % 58])
+  return `12D3KooW${tail.join('')}`
+}
+
+const selfId = peerIdOf(1)
+const names = ['amber-otter', 'birch-finch', 'cedar-vole', 'dune-heron', 'elm-marten', 'fern-wren']
+
+function peer(number: number, spans: readonly Span[], rttMs: number | null): PeerSummary {
+  const nodeName = names[number % names.length] ?? null
+  return {
+    peerId: peerIdOf(10 + number),
+    nodeName,
+    direction: number % 2 ? 'inbound' : 'outbound',
+    rttMs,
+    spans: [...spans],
+  }
+}
+
+function model(blockCount: number): ModelSummary {
+  return {
+    digest: digestOf(4),
+    name: blockCount === 8 ? 'seedling' : 'orchard-1b',
+    config: {
+      architecture: 'llama',
+      hiddenSize: 128,
+      intermediateSize: 352,
+      blockCount,
+      headCount: 4,
+      kvHeadCount: 2,
+      headSize: 32,
+      vocabularySize: 2048,
+      contextLength: 256,
+      rmsNormEpsilon: 1e-5,
+      ropeTheta: 10_000,
+      ropeStyle: 'half',
+      tiedHead: true,
+    },
+    sizeBytes: blockCount === 8 ? 3_466_000 : Math.round(2.2 * GiB),
+    licence: 'MIT',
+  }
+}
+
+/** Who holds what follows from the spans on offer. */
+function cover(blockCount: number, mine: Span | null, peers: readonly PeerSummary[]): BlockCoverage[] {
+  const within = (block: number, span: Span): boolean => span.start <= block && block < span.end
+  return Array.from({ length: blockCount }, (_, block) => {
+    const isMine = mine !== null && within(block, mine)
+    const others = peers.filter(({ spans }) => spans.some((span) => within(block, span))).map(({ peerId }) => peerId)
+    return { block, holders: isMine ? [selfId, ...others] : others, mine: isMine }
+  })
+}
+
+function give(blocks: number): Budget {
+  return {
+    kind: 'give',
+    modelDigest: digestOf(4),
+    blocks,
+    threads: 2,
+    sessions: 4,
+    maxLength: 256,
+    weightBytes: blocks * 46 * MiB,
+    cacheBytes: blocks * 16 * MiB,
+    memoryLimitBytes: Math.round(1.2 * GiB),
+  }
+}
+
+const noTotals = { servedSessions: 0, servedTokens: 0, usedSessions: 0, usedTokens: 0, bytesReceived: 0, bytesSent: 0 }
+
+function ledgerOf(count: number, nowMs: number, peers: readonly PeerSummary[]): LedgerRow[] {
+  return Array.from({ length: count }, (_, age) => {
+    const sequence = count - 1 - age
+    const self = sequence % 5 === 0
+    const kind = self || sequence % 3 === 0 ? 'used' : 'served'
+    const tokensOut = 12 + ((sequence * 37) % 117)
+    const bytes = self ? 0 : (tokensOut + 9) * 529
+    return {
+      sequence,
+      kind,
+      peerId: self ? selfId : (peers[sequence % Math.max(1, peers.length)]?.peerId ?? peerIdOf(99)),
+      self,
+      modelDigest: digestOf(4),
+      span: kind === 'served' || self ? { start: 0, end: 4 } : { start: 4, end: 8 },
+      tokensIn: 9,
+      tokensOut,
+      bytesReceived: bytes,
+      bytesSent: bytes,
+      startedAtMs: nowMs - (age + 1) * 7 * minute - age * age * 1000,
+      durationMs: 400 + tokensOut * 31,
+      outcome: sequence % 11 === 7 ? 'interrupted' : 'completed',
+      hash: digestOf(1000 + sequence),
+    } as const
+  })
+}
+
+const story =
+  ' there was a little bee named Dot. Dot lived in a big hive near the garden. One morning she found a scrap of yellow' +
+  ' cloth in the grass. "I will sew it to my other scraps," she said, and she asked her friends to help. Each friend' +
+  ' brought one square, and soon the quilt was wide enough for everyone.'
+
+function hop(from: PeerSummary | null, span: Span): Hop {
+  if (from === null) return { peerId: selfId, nodeName: 'quiet-mill', local: true, span }
+  return { peerId: from.peerId, nodeName: from.nodeName, local: false, span }
+}
+
+function ordinary(nowMs: number): Scenario {
+  const peers = [peer(0, [{ start: 4, end: 8 }], 0.84), peer(1, [{ start: 2, end: 6 }], 12.4), peer(2, [], null)]
+  const ledger = ledgerOf(137, nowMs, peers)
+  const mine = { start: 0, end: 4 }
+  return {
+    apiVersion,
+    silent: false,
+    status: {
+      nodeName: 'quiet-mill',
+      peerId: selfId,
+      version: '0.1.0',
+      startedAtMs: nowMs - 200 * minute,
+      addresses: [`/ip4/192.168.1.20/tcp/41234/p2p/${selfId}`, `/ip4/127.0.0.1/tcp/41234/p2p/${selfId}`],
+      hosting: { kind: 'hosting', span: mine, sessions: 2, memoryBytes: 248 * MiB },
+      model: model(8),
+      budget: give(4),
+      coverage: cover(8, mine, peers),
+      peers,
+      today: {
+        servedSessions: 31,
+        servedTokens: 2140,
+        usedSessions: 6,
+        usedTokens: 412,
+        bytesReceived: 1.3e6,
+        bytesSent: 1.4e6,
+      },
+      ledgerEntries: ledger.length,
+    },
+    profile: {
+      measuredAtMs: nowMs - 4 * minute,
+      platform: 'linux',
+      cpu: { model: 'AMD Ryzen 7 5800U', physicalCores: 8, logicalCores: 16, simd: ['avx2', 'fma', 'f16c'] },
+      memory: { totalBytes: 16 * GiB, availableBytes: Math.round(9.1 * GiB) },
+      gpus: [],
+      disk: { totalBytes: 512 * GiB, freeBytes: 188 * GiB },
+      battery: null,
+    },
+    ledger,
+    verdict: null,
+    script: {
+      hops: [hop(null, { start: 0, end: 4 }), hop(peers[0] ?? null, { start: 4, end: 8 })],
+      text: story,
+      failover: null,
+      failure: null,
+    },
+    failing: null,
+  }
+}
+
+type Change = (base: Scenario, nowMs: number) => Scenario
+
+function withStatus(base: Scenario, status: Partial<NodeStatus>): Scenario {
+  return { ...base, status: { ...base.status, ...status } }
+}
+
+function pausedFor(reason: 'paused-by-owner' | 'on-battery' | 'not-enough-memory', untilMs: number | null): Change {
+  return (base) => {
+    const neededBytes = reason === 'not-enough-memory' ? 62 * MiB : null
+    const memoryLimitBytes = reason === 'not-enough-memory' ? 40 * MiB : Math.round(1.2 * GiB)
+    return withStatus(base, {
+      hosting: { kind: 'paused', reason, untilMs },
+      budget: { kind: 'nothing', reason, neededBytes, memoryLimitBytes },
+      coverage: cover(8, null, base.status.peers),
+    })
+  }
+}
+
+const alone: Change = (base) => ({
+  ...withStatus(base, {
+    hosting: { kind: 'hosting', span: { start: 0, end: 8 }, sessions: 0, memoryBytes: 496 * MiB },
+    budget: give(8),
+    peers: [],
+    coverage: cover(8, { start: 0, end: 8 }, []),
+    today: noTotals,
+    ledgerEntries: 0,
+  }),
+  ledger: [],
+  script: { ...base.script, hops: [hop(null, { start: 0, end: 8 })] },
+})
+
+const manyPeers: Change = (base) => {
+  const peers = Array.from({ length: 40 }, (_, number) => {
+    const start = (number * 7) % 60
+    return peer(number, [{ start, end: Math.min(64, start + 4 + (number % 9)) }], 1 + ((number * 17) % 180))
+  })
+  const mine = { start: 20, end: 28 }
+  return withStatus(base, {
+    model: model(64),
+    peers,
+    coverage: cover(64, mine, peers),
+    hosting: { kind: 'hosting', span: mine, sessions: 12, memoryBytes: Math.round(1.1 * GiB) },
+  })
+}
+
+const failover: Change = (base) => {
+  const [first, second] = base.status.peers
+  const heir = second ?? null
+  const hops = [hop(null, { start: 0, end: 4 }), hop(heir, { start: 4, end: 8 })]
+  return { ...base, script: { ...base.script, failover: { afterTokens: 12, hops, lostPeerId: first?.peerId ?? '' } } }
+}
+
+const gpu: Change = (base) => ({
+  ...base,
+  profile: {
+    ...base.profile,
+    gpus: [
+      { vendor: 'NVIDIA', model: 'GeForce RTX 4070', memoryBytes: 12 * GiB, driver: '560.35.03', source: 'nvidia-smi' },
+      { vendor: 'Intel', model: null, memoryBytes: null, driver: null, source: 'sysfs' },
+    ],
+    battery: { charging: true, onBattery: false, percent: 87 },
+  },
+})
+
+const unknown: Change = (base) => ({
+  ...base,
+  profile: {
+    ...base.profile,
+    cpu: { model: null, physicalCores: null, logicalCores: 2, simd: null },
+    disk: { totalBytes: null, freeBytes: null },
+    battery: { charging: null, onBattery: true, percent: null },
+  },
+})
+
+/** What a peer or a model would send to make the page run, draw or say something else than text. */
+export const hostileText = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202Egnp.exe\u0007{@html}'
+
+const hostile: Change = (base) => {
+  const peers = base.status.peers.map((one) => ({ ...one, nodeName: hostileText.slice(0, 64) }))
+  const far = peers[0]
+  return {
+    ...withStatus(base, { peers, nodeName: hostileText.slice(0, 64) }),
+    script: {
+      ...base.script,
+      hops: [hop(null, { start: 0, end: 4 }), hop(far ?? null, { start: 4, end: 8 })],
+      text: ` ${hostileText} ${'w'.repeat(400)} ${hostileText}`,
+    },
+  }
+}
+
+const changes = {
+  hosting: (base) => base,
+  alone,
+  starting: (base) =>
+    withStatus(base, { hosting: { kind: 'starting' }, model: null, budget: null, coverage: [], peers: [] }),
+  loading: (base) =>
+    withStatus(base, { hosting: { kind: 'loading', span: { start: 0, end: 4 }, blocksLoaded: 3, blocksTotal: 4 } }),
+  paused: (base, nowMs) => pausedFor('paused-by-owner', nowMs + 40 * minute)(base, nowMs),
+  'on-battery': pausedFor('on-battery', null),
+  'short-of-memory': pausedFor('not-enough-memory', null),
+  'no-model': (base) =>
+    withStatus(base, {
+      hosting: { kind: 'paused', reason: 'no-model', untilMs: null },
+      budget: { kind: 'nothing', reason: 'no-model', neededBytes: null, memoryLimitBytes: Math.round(1.2 * GiB) },
+      model: null,
+      coverage: [],
+    }),
+  failed: (base) =>
+    withStatus(base, {
+      hosting: { kind: 'failed', code: 'storage-failed', params: { what: 'no space left on the volume' } },
+    }),
+  gpu,
+  unknown,
+  'many-peers': manyPeers,
+  failover,
+  'lost-blocks': (base) => ({
+    ...base,
+    script: { ...base.script, failure: { afterTokens: 14, code: 'missing-blocks', params: { blocks: '4:8' } } },
+  }),
+  'broken-ledger': (base) => ({ ...base, verdict: { kind: 'broken', sequence: 88, because: 'hash' } }),
+  failing: (base) => ({ ...base, failing: { code: 'storage-failed', params: { what: 'the volume was removed' } } }),
+  hostile,
+  silent: (base) => ({ ...base, silent: true }),
+  'old-version': (base) => ({ ...base, apiVersion: apiVersion - 1 }),
+} as const satisfies Record<string, Change>
+
+export type ScenarioName = keyof typeof changes
+export const scenarioNames = Object.keys(changes) as readonly ScenarioName[]
+
+export function createScenario(name: ScenarioName, nowMs: number): Scenario {
+  const change: Change = changes[name]
+  return change(ordinary(nowMs), nowMs)
+}
