@@ -1,5 +1,5 @@
 /** What the tray shows for what is known: pure, so that every state of the node can be seen in a test. */
-import type { NodeStatus } from '#contracts/api/node.ts'
+import type { HostingState, NodeStatus } from '#contracts/api/node.ts'
 import { formatSpan } from '#contracts/span.ts'
 import type { NodeState } from './node-supervisor.ts'
 import { clockTime, pauseChoices, pauseReasons, text } from './text.ts'
@@ -71,11 +71,21 @@ function controls({ node, status }: TrayView): readonly TrayItem[] {
     return [{ kind: 'action', label: text.tryAgain, action: { type: 'retry' } }]
   }
   if (node.kind !== 'running' || status === null) return []
-  const { hosting } = status
-  if (hosting.kind === 'paused' && hosting.reason === 'paused-by-owner') {
-    return [{ kind: 'action', label: text.resume, action: { type: 'resume' } }]
+  switch (pauseControl(status.hosting)) {
+    case 'resume':
+      return [{ kind: 'action', label: text.resume, action: { type: 'resume' } }]
+    case 'pause':
+      return [{ kind: 'submenu', label: text.pause, items: pauseChoices.map(pauseItem) }]
+    case 'none':
+      return []
   }
-  return [{ kind: 'submenu', label: text.pause, items: pauseChoices.map(pauseItem) }]
+}
+
+/** There is nothing to pause where something else than the owner holds the node back. */
+function pauseControl(hosting: HostingState): 'pause' | 'resume' | 'none' {
+  if (hosting.kind === 'failed') return 'none'
+  if (hosting.kind !== 'paused') return 'pause'
+  return hosting.reason === 'paused-by-owner' ? 'resume' : 'none'
 }
 
 function pauseItem(choice: (typeof pauseChoices)[number]): TrayItem {

@@ -29,14 +29,19 @@ export interface Placement {
 
 export function placeWindow(saved: WindowBounds | null, workAreas: readonly Rectangle[]): Placement {
   if (saved === null) return { ...usualSize, maximized: false }
-  const area = workAreas.find((candidate) => canGrasp(saved, candidate))
-  if (area === undefined) return { ...usualSize, maximized: saved.maximized }
+  for (const area of workAreas) {
+    const fitted = fitInto(saved, area)
+    if (canGrasp(fitted, area)) return { ...fitted, maximized: saved.maximized }
+  }
+  return { ...usualSize, maximized: saved.maximized }
+}
+
+function fitInto(window: Rectangle, area: Rectangle): Rectangle {
   return {
-    x: saved.x,
-    y: Math.max(saved.y, area.y),
-    width: Math.max(minimumSize.width, Math.min(saved.width, area.width)),
-    height: Math.max(minimumSize.height, Math.min(saved.height, area.height)),
-    maximized: saved.maximized,
+    x: window.x,
+    y: Math.max(window.y, area.y),
+    width: Math.max(minimumSize.width, Math.min(window.width, area.width)),
+    height: Math.max(minimumSize.height, Math.min(window.height, area.height)),
   }
 }
 

@@ -1,6 +1,7 @@
 /** Everything the views share, made once and handed down by context. */
 import { createContext } from 'svelte'
 import type { Connection } from '../client/connection.ts'
+import { type Announcer, createAnnouncer } from './announcer.svelte.ts'
 import { type ChatState, createChatState } from './chat.svelte.ts'
 import { createHardwareState, type HardwareState } from './hardware.svelte.ts'
 import { createLedgerState, type LedgerState } from './ledger.svelte.ts'
@@ -15,6 +16,7 @@ export type App = {
   readonly chat: ChatState
   readonly ledger: LedgerState
   readonly route: Route
+  readonly announcer: Announcer
   /** True inside the desktop shell, false in a browser. */
   readonly inShell: boolean
 }
@@ -30,6 +32,7 @@ export function createApp(connection: Connection, inShell: boolean): App {
     chat: createChatState(session),
     ledger: createLedgerState(session),
     route: createRoute(),
+    announcer: createAnnouncer(),
     inShell,
   }
 }

@@ -43,11 +43,14 @@ describe('the tray menu', () => {
     expect(menu).not.toContain('Pause >')
   })
 
-  it('offers no resume where the owner cannot: on battery it may only be paused for longer', () => {
-    const menu = outline(trayMenu(viewOf({ kind: 'paused', reason: 'on-battery', untilMs: null })))
-    expect(menu).toContain('(Paused: on battery power)')
+  it.each<HostingState>([
+    { kind: 'paused', reason: 'on-battery', untilMs: null },
+    { kind: 'failed', code: 'model-format', params: {} },
+  ])('offers neither pause nor resume where it is not the owner who holds the node back: %j', (hosting) => {
+    const menu = outline(trayMenu(viewOf(hosting)))
     expect(menu).not.toContain('Resume')
-    expect(menu).toContain('Pause >')
+    expect(menu).not.toContain('Pause >')
+    expect(menu).toContain('(No peers connected)')
   })
 
   it.each<[NodeState, string]>([

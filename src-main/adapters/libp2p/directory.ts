@@ -45,7 +45,7 @@ export function createDirectory(
   function offersFor(modelDigest: Digest | null) {
     const own = ownOffer.signed()
     const mine = own !== null && (modelDigest === null || ownOffer.current?.modelDigest === modelDigest) ? [own] : []
-    return [...mine, ...book.known(modelDigest)]
+    return [...mine, ...fromAnywhere(book.known(modelDigest))]
   }
 
   async function answer(stream: Stream, connection: Connection): Promise<void> {
@@ -83,6 +83,12 @@ export function createDirectory(
   }
 
   return { answer, ask }
+}
+
+/** An answer has room for some of a long list: asked again, or elsewhere, others come first. */
+function fromAnywhere<T>(list: readonly T[]): readonly T[] {
+  const start = Math.floor(Math.random() * list.length)
+  return [...list.slice(start), ...list.slice(0, start)]
 }
 
 function asError(error: unknown): Error {

@@ -77,7 +77,9 @@ export function createHostedSessions(
     const request = await readOpen(channel)
     if (serving === null) throw new SessionRefusedError('paused')
     const { host, pause } = serving
-    return { hosted: await host.open(peerId, request), request, peerId, paused: pause.signal }
+    const hosted = await host.open(peerId, request)
+    const over = AbortSignal.any([channel.closed, pause.signal])
+    return { hosted, request, peerId, paused: pause.signal, over }
   }
 
   async function tellEnd(channel: FrameChannel, session: Run, ending: Ending): Promise<void> {
@@ -103,6 +105,8 @@ export function createHostedSessions(
     readonly request: SessionRequest
     readonly peerId: string
     readonly paused: AbortSignal
+    /** Aborted when there is nobody left to compute for, or nobody to compute. */
+    readonly over: AbortSignal
   }
 
   /** From `opened` to the end, however it comes. */
@@ -122,7 +126,7 @@ export function createHostedSessions(
 
   /** One message from the client; false when it was `close`. */
   async function step(channel: FrameChannel, session: Run): Promise<boolean> {
-    const { hosted, request, paused } = session
+    const { hosted, request, paused, over: signal } = session
     const body = await channel.read(maximumSessionFrameBytes(request.hiddenSize), {
       waitMs: timeouts.idleSessionMs,
       frameMs: timeouts.frameMs,
@@ -131,7 +135,6 @@ export function createHostedSessions(
     if (body === null) throw new StreamLostError('closed without goodbye')
     if (isControl(body)) return isGoodbye(body)
     const { position, hidden } = decodeTensor(body, request)
-    const signal = AbortSignal.any([channel.closed, paused])
     const output = await untilAborted(signal, hosted.forward(hidden, position, { signal }))
     await channel.write(answerParts(output, position, hidden.length, request), { timeoutMs: timeouts.stepMs, signal })
     hosted.progressed?.({ bytesReceived: channel.bytesReceived, bytesSent: channel.bytesSent })

@@ -21,11 +21,13 @@ export const maxSessions = 64
 /** What is read ahead of the frame being waited for, before the stream is paused. */
 export const readAheadBytes = 64 * 1024
 
-/** Signed offers taken from one neighbour, its own and those it passes on, before they are ignored unchecked. */
+/** Offers of one neighbour, its own and those it passes on, whose signatures are checked. */
 export const announcementsPerPeer = { points: 400, seconds: 10 } as const
 export const maxOffers = 1024
 export const maxOffersPerModel = 256
 export const maxOffersPerSource = 256
+/** How long the last sequence of a host is remembered after its offer ended: replays are refused that long. */
+export const rememberSequenceMs = 10 * 60_000
 
 /** Nodes dialled because someone said they exist, not because they are needed. */
 export const enoughConnections = 24

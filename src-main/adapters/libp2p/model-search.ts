@@ -14,6 +14,9 @@ const sha256Code = 0x12
 /** More hosts than this are not looked up at once; their directories name the others. */
 const maximumProviders = 20
 
+const provideAgainMs = 10 * 60_000
+const retryProvideMs = 10_000
+
 /** CIDv1, raw, over the digest as a SHA-256 multihash. */
 export function cidOfModel(modelDigest: Digest): CID {
   const bytes = Uint8Array.from(modelDigest.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
@@ -33,11 +36,21 @@ export function createModelSearch(components: { readonly node: SwarmNode; readon
   const { node, log } = components
   let provided: { readonly modelDigest: Digest; readonly until: AbortController } | null = null
 
-  async function announce(modelDigest: Digest, signal: AbortSignal): Promise<void> {
+  async function announce(modelDigest: Digest, signal: AbortSignal): Promise<boolean> {
     try {
       await node.contentRouting.provide(cidOfModel(modelDigest), { signal })
+      return true
     } catch (error) {
       if (!signal.aborted) log.debug({ modelDigest, error }, 'not provided on the DHT')
+      return false
+    }
+  }
+
+  /** Again now and then: the nodes closest to the key change while the swarm grows. */
+  async function keepAnnouncing(modelDigest: Digest, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const told = await announce(modelDigest, signal)
+      await pause(told ? provideAgainMs : retryProvideMs, signal)
     }
   }
 
@@ -67,7 +80,7 @@ export function createModelSearch(components: { readonly node: SwarmNode; readon
       provided?.until.abort()
       if (provided !== null && node.status === 'started') void withdraw(provided.modelDigest)
       provided = modelDigest === null ? null : { modelDigest, until: new AbortController() }
-      if (provided !== null) void announce(provided.modelDigest, provided.until.signal)
+      if (provided !== null) void keepAnnouncing(provided.modelDigest, provided.until.signal)
     },
     async search(modelDigest, ask, signal) {
       if (node.services.dht === undefined) return
@@ -89,4 +102,19 @@ export function createModelSearch(components: { readonly node: SwarmNode; readon
       provided?.until.abort()
     },
   }
+}
+
+/** Resolves after the delay, or as soon as the signal is aborted. */
+function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', finish)
+      resolve()
+    }
+    const timer = setTimeout(finish, delayMs)
+    timer.unref()
+    signal.addEventListener('abort', finish, { once: true })
+    if (signal.aborted) finish()
+  })
 }

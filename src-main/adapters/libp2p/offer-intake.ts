@@ -6,8 +6,11 @@ import type { SignatureVerifier } from '#core/ports/keys.ts'
 import { announcementsPerPeer } from './limits.ts'
 import type { OfferBook } from './offer-book.ts'
 
-/** `known`: honest, but nothing new. `flood`: the neighbour has used up its share; not looked at. */
-export type Verdict = 'news' | 'known' | 'flood' | 'bad'
+/**
+ * `repeat`: word for word what is in force, so worth passing on. `old`: a later word is known, or there is no room.
+ * `flood`: the neighbour has used up its share; its signature was not looked at.
+ */
+export type Verdict = 'news' | 'repeat' | 'old' | 'flood' | 'bad'
 
 export interface OfferIntake {
   take(bytes: Uint8Array, source: string, remainingMs?: number): Promise<Verdict>
@@ -32,21 +35,22 @@ export function createOfferIntake(
   async function judge(bytes: Uint8Array, source: string, remainingMs: number | undefined): Promise<Verdict> {
     const signed = decodeSignedOffer(bytes)
     const { peerId, sequence } = signed.message
-    if (peerId === init.selfId || !book.isNews(peerId, sequence)) return 'known'
+    if (peerId === init.selfId) return 'old'
+    if (!book.isNews(peerId, sequence)) return book.holds(peerId, bytes) ? 'repeat' : 'old'
+    if (!withinAllowance(source)) return 'flood'
     if (!(await verifier.verify(peerId, offerSigningBytes(signed.payload), signed.signature))) return 'bad'
     const news = book.receive({ signed, bytes, source, ...(remainingMs === undefined ? {} : { remainingMs }) })
     if (news) init.onNews()
-    return news ? 'news' : 'known'
+    return news ? 'news' : 'old'
   }
 
   return {
     async take(bytes, source, remainingMs) {
-      if (!withinAllowance(source)) return 'flood'
       try {
         return await judge(bytes, source, remainingMs)
       } catch (error) {
-        if (error instanceof ProtocolViolationError) return 'bad'
-        throw error
+        if (!(error instanceof ProtocolViolationError)) throw error
+        return withinAllowance(source) ? 'bad' : 'flood'
       }
     },
   }

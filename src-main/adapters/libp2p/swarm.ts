@@ -122,6 +122,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
 
   /** In reverse order of `start`, and never longer than `stopMs`: what is not closed by then is reset. */
   async function stop(): Promise<void> {
+    await started?.catch(() => {})
     clearInterval(pruneTimer)
     neighbours.stop()
     modelSearch.stop()
@@ -208,7 +209,8 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
 
 const verdictResults = {
   news: TopicValidatorResult.Accept,
-  known: TopicValidatorResult.Ignore,
+  repeat: TopicValidatorResult.Accept,
+  old: TopicValidatorResult.Ignore,
   flood: TopicValidatorResult.Ignore,
   bad: TopicValidatorResult.Reject,
 } as const

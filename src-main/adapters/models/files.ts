@@ -31,18 +31,26 @@ export async function withFile<T>(path: string, label: string, use: (file: OpenF
   }
 }
 
+export interface RangeOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Sees each part as it comes. */
+  readonly onChunk?: (chunk: Uint8Array) => void
+}
+
 /** The bytes `[begin, end)`. Throws `ModelFormatError` when the file is shorter by now. */
 export async function readRange(
   file: OpenFile,
   begin: number,
   end: number,
-  signal?: AbortSignal,
+  { signal, onChunk }: RangeOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (end > file.sizeBytes) throw shortFile(file, end)
   const bytes = new Uint8Array(end - begin)
   for (let done = 0; done < bytes.length; ) {
     signal?.throwIfAborted()
-    done += await readSome(file, bytes.subarray(done, done + chunkBytes), begin + done)
+    const read = await readSome(file, bytes.subarray(done, done + chunkBytes), begin + done)
+    onChunk?.(bytes.subarray(done, done + read))
+    done += read
   }
   return bytes
 }

@@ -11,8 +11,7 @@ import { type ModelConfig, modelConfigSchema, tensorNames } from '#contracts/mod
 import { ModelFormatError, ModelUnsupportedError, TokenizerFormatError } from '#core/errors.ts'
 import { elementCount, expectedTensors } from '#core/models/expected-tensors.ts'
 import { type OpenFile, openFile, readChunks, readRange, readSmallFile } from './files.ts'
-import { type ModelSource, toModelName } from './model-source.ts'
-import { maximumTokenizerBytes } from './tokenizer-bytes.ts'
+import { type ModelSource, maximumTokenizerBytes, toModelName } from './model-source.ts'
 import { createLlama2cTokenizer } from './tokenizer-llama2c.ts'
 import { hasLlama2cPieces, llama2cTokens } from './tokenizer-llama2c-format.ts'
 

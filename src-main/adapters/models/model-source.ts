@@ -26,6 +26,9 @@ export interface SourceTokenizer extends Omit<ModelManifest['tokenizer'], 'sha25
 /** The file in a model's folder that holds the vocabulary. */
 export const tokenizerFileNames = { huggingface: 'tokenizer.json', llama2c: 'tokenizer.bin' } as const
 
+/** Largest vocabulary file that is read, of either kind. */
+export const maximumTokenizerBytes = 64 << 20
+
 /** Turns a file or folder name into a model name: what is not allowed becomes a dash, and it never looks like a digest. */
 export function toModelName(fileName: string): string {
   const name = fileName

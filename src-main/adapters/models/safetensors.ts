@@ -8,7 +8,7 @@ import * as z from 'zod'
 import { bytesPerElement, type Dtype, dtypes } from '#contracts/model/manifest.ts'
 import { ModelFormatError } from '#core/errors.ts'
 import { parseBoundedJson } from './bounded-json.ts'
-import { type OpenFile, readRange } from './files.ts'
+import { type OpenFile, type RangeOptions, readRange } from './files.ts'
 
 export const maximumHeaderBytes = 8 << 20
 export const maximumTensors = 20_000
@@ -39,9 +39,9 @@ export async function readSafetensorsLayout(file: OpenFile): Promise<Safetensors
 export function readSafetensorsTensor(
   file: OpenFile,
   entry: SafetensorsEntry,
-  signal?: AbortSignal,
+  options: RangeOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return readRange(file, entry.begin, entry.end, signal)
+  return readRange(file, entry.begin, entry.end, options)
 }
 
 /** Pure: the layout that a header (without its length) describes over `dataBytes` of tensors. */

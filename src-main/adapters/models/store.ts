@@ -36,14 +36,15 @@ export interface ModelStoreInit {
   readonly directory: string
   /** Hugging Face folders that ship with the app, or folders of such folders. Never written to. */
   readonly readOnly?: readonly string[]
-  /** Told of a model that is left out because its files are damaged: a digest, or an embedded model's folder. */
+  /** Told, once for each fault, of a model left out because its files are damaged: a digest, or an embedded model's folder. */
   readonly onDamaged?: OnDamaged
   /** Bytes free for a directory, null when unknown; the file system's word when left out. */
   readonly freeBytes?: (directory: string) => Promise<number | null>
 }
 
 export function createModelStore(init: ModelStoreInit): ModelStore {
-  const { directory, onDamaged = () => {}, freeBytes = freeDiskBytes } = init
+  const { directory, freeBytes = freeDiskBytes } = init
+  const onDamaged = tellOnce(init.onDamaged ?? (() => {}))
   const embedded = createEmbeddedModels(init.readOnly ?? [], onDamaged)
   const oneAtATime = createQueue()
 
@@ -148,6 +149,17 @@ function checkedName(name: string): string {
   if (!parsed.success) throw new InvalidInputError('name', parsed.error.issues[0]?.message ?? 'not a name')
   if (looksLikeDigest(name)) throw new InvalidInputError('name', 'looks like a digest; choose another')
   return name
+}
+
+/** Passes on what it has not passed on before: the same damage is found at every listing. */
+function tellOnce(tell: OnDamaged): OnDamaged {
+  const told = new Set<string>()
+  return (model, error) => {
+    const key = `${model}: ${error instanceof Error ? error.message : 'unknown'}`
+    if (told.has(key)) return
+    told.add(key)
+    tell(model, error)
+  }
 }
 
 /** Runs tasks one after the other; a task that fails does not hold up the next. */

@@ -13,9 +13,8 @@ import { modelDigest } from '#core/models/model-digest.ts'
 import type { ModelHandle, StoredTensor, Tokenizer } from '#core/ports/model-store.ts'
 import { parseBoundedJson } from './bounded-json.ts'
 import { type OpenFile, openFile, readSmallFile } from './files.ts'
-import { tokenizerFileNames } from './model-source.ts'
+import { maximumTokenizerBytes, tokenizerFileNames } from './model-source.ts'
 import { readSafetensorsLayout, readSafetensorsTensor, type SafetensorsLayout } from './safetensors.ts'
-import { maximumTokenizerBytes } from './tokenizer-bytes.ts'
 import { createHuggingFaceTokenizer } from './tokenizer-huggingface.ts'
 import { createLlama2cTokenizer } from './tokenizer-llama2c.ts'
 
@@ -102,8 +101,9 @@ async function readVerified(
   signal?.throwIfAborted()
   const place = layout.get(entry.name)
   if (place === undefined) throw new ModelFormatError(file.label, `tensor ${entry.name} is missing`)
-  const bytes = await readSafetensorsTensor(file, place, signal)
-  if (sha256(bytes) !== entry.sha256) {
+  const hash = createHash('sha256')
+  const bytes = await readSafetensorsTensor(file, place, { signal, onChunk: (chunk) => hash.update(chunk) })
+  if (hash.digest('hex') !== entry.sha256) {
     throw new ModelFormatError(`${file.label}: tensor ${entry.name}`, 'the bytes on disk have changed since the import')
   }
   return { name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes }

@@ -15,36 +15,40 @@ const text = z.string().max(1024)
 const patternSchema = z.union([z.strictObject({ String: text }), z.strictObject({ Regex: z.string().max(4096) })])
 const none = z.literal('').nullish()
 
+// Only what the library computes as the original does: it knows more parts by name, but ignores some of their options.
 const normalizerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('Prepend'), prepend: text }),
   z.object({ type: z.literal('Replace'), pattern: patternSchema, content: text }),
-  z.object({ type: z.enum(['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents']) }),
-  z.object({ type: z.literal('Strip'), strip_left: z.boolean(), strip_right: z.boolean() }),
+  z.object({ type: z.enum(['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase']) }),
 ])
-const preTokenizerSchema = z.discriminatedUnion('type', [
+const preTokenizerSchema = z.union([
   z.object({ type: z.literal('ByteLevel'), add_prefix_space: z.boolean(), use_regex: z.boolean().optional() }),
   z.object({
     type: z.literal('Split'),
     pattern: patternSchema,
-    behavior: z.enum(['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous']),
+    behavior: z.literal('Isolated'),
+    invert: z.literal(false),
+  }),
+  z.object({
+    type: z.literal('Split'),
+    pattern: patternSchema,
+    behavior: z.literal('Removed'),
     invert: z.boolean(),
   }),
   z.object({ type: z.literal('Digits'), individual_digits: z.boolean() }),
   z.object({
     type: z.literal('Metaspace'),
-    replacement: text,
-    prepend_scheme: z.enum(['first', 'never', 'always']).optional(),
-    add_prefix_space: z.boolean().optional(),
+    replacement: text.min(1),
+    prepend_scheme: z.enum(['first', 'never', 'always']),
+    split: z.literal(false),
   }),
-  z.object({ type: z.enum(['Whitespace', 'WhitespaceSplit']) }),
 ])
 const decoderSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ByteLevel') }),
   z.object({
     type: z.literal('Metaspace'),
-    replacement: text,
-    prepend_scheme: z.enum(['first', 'never', 'always']).optional(),
-    add_prefix_space: z.boolean().optional(),
+    replacement: text.min(1),
+    prepend_scheme: z.enum(['first', 'never', 'always']),
   }),
   z.object({ type: z.literal('Replace'), pattern: z.strictObject({ String: text.min(1) }), content: text }),
   z.object({ type: z.enum(['ByteFallback', 'Fuse']) }),
@@ -62,7 +66,7 @@ const addedTokenSchema = z.object({
   content: text.min(1),
   special: z.boolean(),
   normalized: z.boolean().optional(),
-  single_word: z.boolean().optional(),
+  single_word: z.literal(false).optional(),
   lstrip: z.boolean().optional(),
   rstrip: z.boolean().optional(),
 })

@@ -81,7 +81,8 @@ export async function openRoutedSession(
     await chain.open(init.signal)
     return chain.session
   } catch (error) {
-    await chain.session.close('interrupted')
+    // What led here is told; a ledger that cannot be written says so at the next session, too.
+    await chain.session.close('interrupted').catch(() => {})
     throw error
   }
 }

@@ -66,7 +66,7 @@ describe('a sound safetensors file', () => {
     const path = await writeTemporary(safetensorsBytes(header, data))
     await withFile(path, 'model.safetensors', async (file) => {
       const entry = (await readSafetensorsLayout(file)).get('b')
-      const read = entry && readSafetensorsTensor(file, entry, AbortSignal.abort())
+      const read = entry && readSafetensorsTensor(file, entry, { signal: AbortSignal.abort() })
       await expect(read).rejects.toMatchObject({ name: 'AbortError' })
     })
   })

@@ -158,6 +158,19 @@ describe('a tokenizer with byte fallback', () => {
   })
 })
 
+describe('a tokenizer with Metaspace', () => {
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first' }
+  const tokenizer = build(
+    { ...sentencePieceFile(), normalizer: null, pre_tokenizer: { ...metaspace, split: false }, decoder: metaspace },
+    266,
+  )
+
+  it('puts a space in front and takes it away again', () => {
+    expect(tokenizer.encode('ab ab')).toEqual([264, 264])
+    expect(tokenizer.decode([264, 264])).toBe('ab ab')
+  })
+})
+
 describe('a broken tokenizer.json', () => {
   const vocab = (tinyTokenizer()['model'] as { vocab: Record<string, number> }).vocab
   const withVocab = (changes: Record<string, number | undefined>) =>
@@ -194,6 +207,13 @@ describe('a broken tokenizer.json', () => {
       'a pattern that is no pattern',
       tinyTokenizer({ pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false } }),
       /tokenizer\.json/,
+    ],
+    [
+      'a way of splitting that the library does not know',
+      tinyTokenizer({
+        pre_tokenizer: { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithNext', invert: false },
+      }),
+      /pre_tokenizer/,
     ],
     ['text', 'hello', /JSON/],
     ['a list', [], /tokenizer\.json/],

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type GenerateEvent, generateEventSchema } from '#contracts/api/chat.ts'
 import type { Span } from '#contracts/span.ts'
@@ -349,6 +350,45 @@ describe('failing over', () => {
     const story = await tell(world.generate({}, { local: failing() }))
     expect(story.text).toBe(local.text)
     expect(routesOf(story).map(shown)).toEqual(['client 0:5', 'h 0:5'])
+  })
+})
+
+describe('any swarm, dying in any way', () => {
+  const anySpan = fc.tuple(fc.nat(4), fc.nat(4)).map(([a, b]) => ({ start: Math.min(a, b), end: Math.max(a, b) + 1 }))
+  /** A host dies in the given one of its steps, counted from 0; null never. */
+  const anyHost = fc.record({ span: anySpan, diesIn: fc.option(fc.nat(12)) })
+
+  test('the text is that of one machine as far as it goes, and it only stops at blocks that nobody holds any more', async () => {
+    const local = await localStory()
+    const property = fc.asyncProperty(fc.array(anyHost, { maxLength: 7 }), fc.nat(12), async (others, diesIn) => {
+      const world = await createToySwarm()
+      const alive = new Map<string, Span>()
+      for (const [index, host] of [{ span: whole, diesIn }, ...others].entries()) {
+        const peerId = `h${index}`
+        const onForward = (call: number) => {
+          if (call !== host.diesIn) return
+          alive.delete(peerId)
+          world.kill(peerId)
+        }
+        alive.set(peerId, host.span)
+        await world.host(peerId, host.span, { interference: { onForward } })
+      }
+      const { last, text } = await tell(world.generate({}, { searchTimeoutMs: 1 }))
+      const records = world.ledger.records.map(({ sessionId }) => sessionId)
+      expect(new Set(records).size).toBe(records.length)
+      expect(text).toBe(last.type === 'end' ? local.text : local.text.slice(0, text.length))
+      if (last.type === 'end') return
+      expect(last).toMatchObject({ type: 'error', code: 'missing-blocks' })
+      const named = last.type === 'error' ? String(last.params['blocks']).split(', ') : []
+      expect(named).not.toEqual([])
+      for (const blocks of named) {
+        const [start = 0, end = 0] = blocks.split(':').map(Number)
+        for (let block = start; block < end; block++) {
+          expect([...alive.values()].some((span) => span.start <= block && block < span.end)).toBe(false)
+        }
+      }
+    })
+    await fc.assert(property, { numRuns: 150 })
   })
 })
 
