@@ -39,7 +39,8 @@ export default defineConfig({
   ],
   ...(needsViews && {
     webServer: {
-      command: 'vite build --mode views --logLevel warn && vite preview --mode views --logLevel warn',
+      command:
+        'vite build --logLevel warn && vite build --mode views --logLevel warn && vite preview --mode views --logLevel warn',
       url: 'http://127.0.0.1:5174',
       timeout: 60_000,
     },

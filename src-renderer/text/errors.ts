@@ -18,6 +18,12 @@ function text(params: ErrorParams, name: string, otherwise: string): string {
   return shown === '' ? otherwise : shown
 }
 
+/** A node's phrase as a sentence of ours: a capital in front, one full stop behind. */
+function sentence(words: string): string {
+  const whole = words.charAt(0).toUpperCase() + words.slice(1)
+  return /[.!?…]$/.test(whole) ? whole : `${whole}.`
+}
+
 function count(params: ErrorParams, name: string, otherwise: string): string {
   const value = params[name]
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? formatCount(value) : otherwise
@@ -61,7 +67,9 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
   }),
   'invalid-input': (params) => ({
     what: 'The node did not accept this input.',
-    why: `${text(params, 'where', 'One of the values')}: ${text(params, 'what', 'it is outside what is allowed')}.`,
+    why: sentence(
+      `${text(params, 'where', 'one of the values')}: ${text(params, 'what', 'it is outside what is allowed')}`,
+    ),
     next: 'Correct the value and try again.',
   }),
   cancelled: () => ({
@@ -76,17 +84,17 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
   }),
   'model-format': (params) => ({
     what: 'The model’s files cannot be read.',
-    why: `${text(params, 'where', 'A file')}: ${text(params, 'what', 'it contradicts its format')}.`,
+    why: sentence(`${text(params, 'where', 'a file')}: ${text(params, 'what', 'it contradicts its format')}`),
     next: 'The files may be damaged or cut short. Fetch them again and import the model once more.',
   }),
   'model-unsupported': (params) => ({
     what: 'This version cannot run the model.',
-    why: `${text(params, 'what', 'It is of a kind that is not supported yet')}.`,
+    why: sentence(text(params, 'what', 'it is of a kind that is not supported yet')),
     next: 'Use a Llama-style model, or a newer version of Quiltbee.',
   }),
   'tokenizer-format': (params) => ({
     what: 'The model’s vocabulary (tokenizer) cannot be read.',
-    why: `${text(params, 'where', 'Its file')}: ${text(params, 'what', 'it contradicts its format')}.`,
+    why: sentence(`${text(params, 'where', 'its file')}: ${text(params, 'what', 'it contradicts its format')}`),
     next: 'Fetch the tokenizer file again and import the model once more.',
   }),
   'context-too-long': (params) => ({
@@ -101,7 +109,7 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
   }),
   'peer-lost': (params) => ({
     what: 'A peer on the route stopped answering.',
-    why: `${text(params, 'why', 'It closed the connection, or the network to it failed')}.`,
+    why: sentence(text(params, 'why', 'it closed the connection, or the network to it failed')),
     next: 'Try again: the route is looked up anew.',
   }),
   'session-refused': (params) => ({
@@ -145,7 +153,7 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
   }),
   'storage-failed': (params) => ({
     what: 'Writing to or reading from disk failed.',
-    why: `${text(params, 'what', 'The disk may be full, removed or not writable')}.`,
+    why: sentence(text(params, 'what', 'the disk may be full, removed or not writable')),
     next: 'Check free space and permissions of the data folder, then try again.',
   }),
   'not-running': () => ({

@@ -112,9 +112,22 @@ export function budgetSentence(budget: Budget | null): string {
   if (budget === null) return 'What you lend is decided once the machine has been measured.'
   if (budget.kind === 'nothing') {
     const { why, next } = reasonInFull(budget.reason, budget)
-    return `You lend nothing now. ${why} ${next}`
+    return budget.reason === 'paused-by-owner' ? `You lend nothing now. ${why}` : `You lend nothing now. ${why} ${next}`
   }
   const lent = `You lend ${formatPlural(budget.threads, 'thread')} and up to ${formatBytes(budget.memoryLimitBytes)} of memory`
   const room = `${formatPlural(budget.blocks, 'block')} and ${formatPlural(budget.sessions, 'session')}`
   return `${lent}: room for ${room} of up to ${formatCount(budget.maxLength)} tokens.`
+}
+
+/** What stands where the model will be. */
+export function noModel(status: NodeStatus): Headline {
+  if (status.hosting.kind === 'starting') {
+    return {
+      title: 'The model is being opened',
+      detail: 'Its blocks appear in a few seconds, and you can generate text then.',
+    }
+  }
+  const detail =
+    'Its blocks appear, and text can be generated, once one is here. Import one with `quiltbee model import`.'
+  return { title: 'No model here yet', detail }
 }

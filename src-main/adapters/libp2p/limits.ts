@@ -11,6 +11,9 @@ export const inboundConnectionsPerSecond = 10
 export const maxStreamWindowBytes = 1024 * 1024
 export const maxInboundStreamsPerConnection = 64
 
+/** kad-dht reads up to 4 MiB on each stream before it gives up on a message. */
+export const maxKadStreams = 4
+
 export const maxDirectoryStreams = 4
 export const directoryQuestionsPerPeer = { points: 20, seconds: 10 } as const
 
@@ -38,6 +41,8 @@ export interface Timeouts {
   readonly offerLifetimeMs: number
   readonly dialMs: number
   readonly directoryMs: number
+  /** From one DHT message of a peer to the end of its next. */
+  readonly kadMessageMs: number
   /** From a new stream to its first message. */
   readonly helloMs: number
   /** From `open` to the host's answer; the host may have to make room first. */
@@ -59,6 +64,7 @@ export const defaultTimeouts: Timeouts = {
   offerLifetimeMs: 45_000,
   dialMs: 8_000,
   directoryMs: 5_000,
+  kadMessageMs: 5_000,
   helloMs: 5_000,
   openMs: 15_000,
   stepMs: 30_000,

@@ -16,6 +16,7 @@ import {
   maxConnections,
   maxInboundStreamsPerConnection,
   maxIncomingPendingConnections,
+  maxKadStreams,
   maxStreamWindowBytes,
   type Timeouts,
 } from './limits.ts'
@@ -87,5 +88,11 @@ export async function createSwarmNode(init: NodeInit): Promise<SwarmNode> {
  * Left to itself, libp2p would trust public addresses only.
  */
 function dhtInit(init: NodeInit): KadDHTInit {
-  return { protocol: kadProtocol, clientMode: init.listen.length === 0, peerInfoMapper: passthroughMapper }
+  return {
+    protocol: kadProtocol,
+    clientMode: init.listen.length === 0,
+    peerInfoMapper: passthroughMapper,
+    maxInboundStreams: maxKadStreams,
+    incomingMessageTimeout: init.timeouts.kadMessageMs,
+  }
 }

@@ -10,6 +10,8 @@ import type { SwarmHarness } from '#test/compliance/swarm.ts'
 import { createFakeClock } from '#test/fakes/clock.ts'
 
 export interface Libp2pHarness extends SwarmHarness {
+  /** Knows the first node made here, or the addresses given. */
+  join(bootstrap?: readonly string[]): Promise<Swarm>
   readonly clock: Clock
   nodeOf(swarm: Swarm): SwarmNode
   /** A bare node, not joined to anything. */
@@ -28,11 +30,11 @@ export async function createLibp2pHarness(
   const options = { listen, mdns: false, dht: init.dht ?? false }
   let first: Swarm | null = null
 
-  async function join(): Promise<Swarm> {
+  async function join(known?: readonly string[]): Promise<Swarm> {
     const identity = await createMemoryIdentity()
     const node = await createSwarmNode({ ...options, privateKey: identity.privateKey, timeouts })
     const components = { identity, verifier: createSignatureVerifier(), clock }
-    const bootstrap = first?.addresses() ?? []
+    const bootstrap = known ?? first?.addresses() ?? []
     const swarm = createSwarmOn(node, components, { ...options, bootstrap, timeouts })
     nodes.set(swarm, node)
     await swarm.start()

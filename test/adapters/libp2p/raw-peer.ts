@@ -1,5 +1,5 @@
 /** A peer that speaks libp2p correctly and our protocols as badly as a test wants. */
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createFrameChannel, type FrameChannel } from '#adapters/libp2p/frame-channel.ts'
 import type { SwarmNode } from '#adapters/libp2p/node.ts'
 import { maximumControlBytes } from '#contracts/wire/frame.ts'
@@ -11,11 +11,15 @@ import {
   inferenceProtocol,
 } from '#contracts/wire/inference/messages.ts'
 import { encodeTensor } from '#contracts/wire/inference/tensor.ts'
-import type { Swarm } from '#core/ports/swarm.ts'
 import { testModel } from './offers.ts'
 
 export const patience = { waitMs: 5_000, frameMs: 5_000, timeoutMs: 5_000 }
 export const rawHiddenSize = 4
+
+/** Whom to talk to: anything with addresses. */
+export interface Target {
+  addresses(): readonly string[]
+}
 
 export const rawOpen = (fields: Partial<Extract<ClientControl, { type: 'open' }>> = {}) =>
   encodeControl({
@@ -28,13 +32,16 @@ export const rawOpen = (fields: Partial<Extract<ClientControl, { type: 'open' }>
     ...fields,
   })
 
-export async function rawStream(node: SwarmNode, target: Swarm, protocol: string) {
-  const open = node.getConnections().find((connection) => connection.remotePeer.toString() === target.selfId)
-  const connection = open ?? (await node.dial(multiaddr(target.addresses()[0])))
+export function addressOf(target: Target): Multiaddr {
+  return multiaddr(target.addresses()[0])
+}
+
+export async function rawStream(node: SwarmNode, target: Target, protocol: string) {
+  const connection = await node.dial(addressOf(target))
   return await connection.newStream(protocol, { maxOutboundStreams: 1_000 })
 }
 
-export async function rawChannel(node: SwarmNode, target: Swarm, protocol = inferenceProtocol): Promise<FrameChannel> {
+export async function rawChannel(node: SwarmNode, target: Target, protocol = inferenceProtocol): Promise<FrameChannel> {
   return createFrameChannel(await rawStream(node, target, protocol))
 }
 

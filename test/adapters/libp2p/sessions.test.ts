@@ -1,4 +1,3 @@
-import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createFrameChannel, type FrameChannel } from '#adapters/libp2p/frame-channel.ts'
 import type { SwarmNode } from '#adapters/libp2p/node.ts'
@@ -9,7 +8,17 @@ import { PeerLostError } from '#core/errors.ts'
 import type { HostedSession, RemoteSession, Swarm } from '#core/ports/swarm.ts'
 import { createLibp2pHarness, type Libp2pHarness } from './harness.ts'
 import { testModel } from './offers.ts'
-import { hostSays, patience, rawChannel, rawHiddenSize, rawOpen, tensorParts, untilClosed } from './raw-peer.ts'
+import {
+  addressOf,
+  hostSays,
+  patience,
+  rawChannel,
+  rawHiddenSize,
+  rawOpen,
+  rawStream,
+  tensorParts,
+  untilClosed,
+} from './raw-peer.ts'
 
 const timeouts = { helloMs: 300, openMs: 1_000, stepMs: 500, frameMs: 400, idleSessionMs: 600, closeMs: 200 }
 const one = new Float32Array(rawHiddenSize).fill(1)
@@ -122,9 +131,7 @@ describe('a host, told nonsense by a client,', () => {
       steps += 1
       return hidden
     }
-    const stream = await (await peer.dial(swarm.addresses().map((address) => multiaddr(address)))).newStream(
-      inferenceProtocol,
-    )
+    const stream = await rawStream(peer, swarm, inferenceProtocol)
     const channel = createFrameChannel(stream)
     await channel.write([rawOpen({ hiddenSize: 4096, maxLength: 4096 })], patience)
     expect(await hostSays(channel)).toEqual({ type: 'opened' })
@@ -150,7 +157,7 @@ describe('a client, answered badly by a host,', () => {
   })
 
   async function meet(): Promise<void> {
-    await host.dial(client.addresses().map((address) => multiaddr(address)))
+    await host.dial(addressOf(client))
     await expect.poll(() => client.peers().map((peer) => peer.peerId)).toContain(host.peerId.toString())
   }
 

@@ -21,7 +21,9 @@ test('a killed process holds nothing any more', async () => {
   const module = resolve(import.meta.dirname, '../../../src-main/adapters/sqlite/profile-lock.ts')
   const script = `import { acquireProfileLock } from ${JSON.stringify(module)}
     acquireProfileLock(${JSON.stringify(file)}, 'x'); process.stdout.write('held'); setInterval(() => {}, 1000)`
-  const holder = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const gone = new Promise((done) => holder.once('close', done))
   await new Promise((held) => holder.stdout.once('data', held))
   expect(() => acquireProfileLock(file, 'x')).toThrow('already')

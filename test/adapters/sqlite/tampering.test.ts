@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { headPath } from '#adapters/sqlite/head-file.ts'
 import { LedgerCorruptError } from '#adapters/sqlite/ledger-errors.ts'
 import { codeOf } from '#contracts/errors.ts'
+import type { SignedLedgerEntry } from '#contracts/receipt/ledger-entry.ts'
 import { knownIdentity, sessionRecord } from '#test/core/ledger/known-ledger.ts'
 import { createScratchLedger, type ScratchLedger } from './scratch-ledger.ts'
 
@@ -126,7 +127,8 @@ describe('verifying a ledger that was tampered with', () => {
 
   async function allBytes(): Promise<string> {
     const store = ledger.open()
-    const entries = await Array.fromAsync(store.entries())
+    const entries: SignedLedgerEntry[] = []
+    for await (const entry of store.entries()) entries.push(entry)
     await store.close()
     return JSON.stringify(entries)
   }

@@ -9,11 +9,11 @@ export async function probeLinuxProc(machine: Machine): Promise<Sighting> {
 
 /** x86 lists `model name`, `core id` and `flags`; Arm only `Features`, and on some boards a `Model` at the end. */
 export function parseCpuinfo(text: string): NonNullable<Sighting['cpu']> {
-  const flags = valueOf(text, 'flags')
+  const flags = valueAt(text, 'flags')
   return {
-    model: textOf(valueOf(text, 'model name') ?? valueOf(text, 'Model')),
+    model: textOf(valueAt(text, 'model name') ?? valueAt(text, 'Model')),
     physicalCores: countCores(text),
-    simd: flags === null ? simdOf(words(valueOf(text, 'Features')), 'arm') : simdOf(words(flags), 'x86'),
+    simd: flags === null ? simdOf(words(valueAt(text, 'Features')), 'arm') : simdOf(words(flags), 'x86'),
   }
 }
 
@@ -21,19 +21,19 @@ export function parseCpuinfo(text: string): NonNullable<Sighting['cpu']> {
 function countCores(text: string): number | null {
   const processors = text.split(/\n\s*\n/)
   const cores = processors.flatMap((block) => {
-    const core = valueOf(block, 'core id')
-    return core === null ? [] : `${valueOf(block, 'physical id') ?? '0'}:${core}`
+    const core = valueAt(block, 'core id')
+    return core === null ? [] : `${valueAt(block, 'physical id') ?? '0'}:${core}`
   })
   return positiveOf(new Set(cores).size)
 }
 
 export function parseMeminfo(text: string): NonNullable<Sighting['memory']> {
-  const kibibytes = (key: string) => positiveOf(/^(\d+) kB$/.exec(valueOf(text, key) ?? '')?.[1], 1024)
+  const kibibytes = (key: string) => positiveOf(/^(\d+) kB$/.exec(valueAt(text, key) ?? '')?.[1], 1024)
   return { totalBytes: kibibytes('MemTotal'), availableBytes: kibibytes('MemAvailable') }
 }
 
 /** The first line `key : value`. */
-function valueOf(text: string, key: string): string | null {
+function valueAt(text: string, key: string): string | null {
   for (const line of text.split('\n')) {
     const colon = line.indexOf(':')
     if (colon > 0 && line.slice(0, colon).trim() === key) return line.slice(colon + 1).trim()

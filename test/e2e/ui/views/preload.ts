@@ -12,14 +12,18 @@ const scenario = scenarioNames.find((name) => name === query.get('scenario')) ??
 const node = createInMemoryNode({ scenario, paceMs: Number(query.get('pace') ?? 30) })
 const handler = new RPCHandler(node.router)
 let reachable = true
-let open: MessagePort | null = null
+let pagePort: MessagePort | null = null
+
+// Electron tells a port that its other end is gone; Chromium alone does not, so `lose` does it in its stead.
+window.addEventListener('message', (event) => {
+  pagePort = event.ports[0] ?? pagePort
+})
 
 function connect(): void {
   if (!reachable) return
   const { port1, port2 } = new MessageChannel()
   handler.upgrade(port1)
   port1.start()
-  open = port1
   window.postMessage({ type: portMessageType }, location.origin, [port2])
 }
 
@@ -29,7 +33,7 @@ Object.assign(window, {
   views: {
     lose(): void {
       reachable = false
-      open?.close()
+      pagePort?.dispatchEvent(new Event('close'))
     },
     restore(): void {
       reachable = true
