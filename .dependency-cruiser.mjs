@@ -3,7 +3,6 @@
  * folders' own tsconfig files catch the same mistakes in types; this net also sees .svelte files and adapter to adapter.
  */
 
-
 const only = (name, folder, allowed, comment) => ({
   name,
   severity: 'error',
@@ -40,7 +39,7 @@ export default {
     only(
       'contracts-are-schemas-and-codecs',
       'contracts',
-      ['^src-main/contracts/', npm(['zod', '@orpc/contract', '@ipld/dag-cbor', 'multiformats'])],
+      ['^src-main/contracts/', npm(['zod', '@orpc/contract', '@ipld/dag-cbor', '@noble/hashes', 'multiformats'])],
       'Contracts may import contracts, and libraries for schemas and codecs.',
     ),
     only(
@@ -55,7 +54,10 @@ export default {
       comment:
         'An area of the core may import ports, numerics, models and errors; generation sits on hosting. See docs/architecture.md.',
       from: { path: '^src-main/core/([^/]+)/', pathNot: '^src-main/core/(ports|numerics|models)/' },
-      to: { path: '^src-main/core/([^/]+)/', pathNot: ['^src-main/core/$1/', '^src-main/core/(ports|numerics|models)/'] },
+      to: {
+        path: '^src-main/core/([^/]+)/',
+        pathNot: ['^src-main/core/$1/', '^src-main/core/(ports|numerics|models)/'],
+      },
     },
     {
       name: 'ports-import-types-only',
@@ -83,7 +85,8 @@ export default {
     {
       name: 'adapters-stand-alone',
       severity: 'error',
-      comment: 'An adapter may import contracts, the core’s ports and pure functions, and its own technology; never another adapter.',
+      comment:
+        'An adapter may import contracts, the core’s ports and pure functions, and its own technology; never another adapter.',
       from: { path: '^src-main/adapters/([^/]+)/' },
       to: { path: '^src-(main|renderer)/', pathNot: ['^src-main/(contracts|core)/', '^src-main/adapters/$1/'] },
     },

@@ -12,7 +12,11 @@ const output = join(root, 'test-output')
 const counts = { passed: 0, failed: 0, skipped: 0 }
 
 /** Runs a tool of this project; a step counts as one passed or failed test unless it counts itself. */
-function run(title: string, command: readonly [string, ...string[]], environment: Record<string, string> = {}): boolean {
+function run(
+  title: string,
+  command: readonly [string, ...string[]],
+  environment: Record<string, string> = {},
+): boolean {
   process.stderr.write(`\n── ${title}\n`)
   const [tool, ...args] = command
   const result = spawnSync(tool, args, {
@@ -30,8 +34,18 @@ function step(title: string, ...command: [string, ...string[]]): void {
 
 function addVitest(): void {
   const report = join(output, 'vitest.json')
-  const passed = run('unit and process tests', ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile=${report}`])
-  const results = readReport(report) as { numPassedTests: number; numFailedTests: number; numPendingTests: number } | null
+  const passed = run('unit and process tests', [
+    'vitest',
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile=${report}`,
+  ])
+  const results = readReport(report) as {
+    numPassedTests: number
+    numFailedTests: number
+    numPendingTests: number
+  } | null
   counts.passed += results?.numPassedTests ?? 0
   counts.failed += results?.numFailedTests ?? 0
   counts.skipped += results?.numPendingTests ?? 0
@@ -42,7 +56,9 @@ function addVitest(): void {
 function addPlaywright(): void {
   const chromium = findOrInstallChromium()
   if ('missing' in chromium) {
-    process.stderr.write(`\nSKIPPED: all browser tests: ${chromium.missing}. Set QUILTBEE_CHROMIUM to the path of one.\n`)
+    process.stderr.write(
+      `\nSKIPPED: all browser tests: ${chromium.missing}. Set QUILTBEE_CHROMIUM to the path of one.\n`,
+    )
     counts[process.env['CI'] ? 'failed' : 'skipped'] += 1
     return
   }
@@ -51,7 +67,9 @@ function addPlaywright(): void {
     QUILTBEE_CHROMIUM: chromium.path,
     PLAYWRIGHT_JSON_OUTPUT_NAME: report,
   })
-  const results = readReport(report) as { stats: { expected: number; unexpected: number; flaky: number; skipped: number } } | null
+  const results = readReport(report) as {
+    stats: { expected: number; unexpected: number; flaky: number; skipped: number }
+  } | null
   counts.passed += results?.stats.expected ?? 0
   counts.failed += (results?.stats.unexpected ?? 0) + (results?.stats.flaky ?? 0)
   counts.skipped += results?.stats.skipped ?? 0

@@ -92,7 +92,9 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       heldBytes: held?.runner.weightBytes ?? 0,
     })
     budget = decided
-    wakeAgain(typeof pausedUntil === 'number' ? pausedUntil - clock.now() : profile.battery === null ? null : batteryCheckMs)
+    wakeAgain(
+      typeof pausedUntil === 'number' ? pausedUntil - clock.now() : profile.battery === null ? null : batteryCheckMs,
+    )
     if (decided.kind === 'nothing') {
       await release()
       const untilMs = decided.reason === 'paused-by-owner' && typeof pausedUntil === 'number' ? pausedUntil : null

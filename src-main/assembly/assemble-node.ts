@@ -3,7 +3,6 @@
  * has a lifetime is closed again in reverse order, also when a later part fails.
  */
 import { randomInt, randomUUID } from 'node:crypto'
-import { createLibp2pSwarm } from '#adapters/libp2p/swarm.ts'
 import { createDataDirectory, type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
 import { openLogFile } from '#adapters/files/log-file.ts'
 import { createSettingsStore } from '#adapters/files/settings-store.ts'
@@ -11,6 +10,7 @@ import { systemClock } from '#adapters/files/system-clock.ts'
 import { createHardwareProbe } from '#adapters/hardware/hardware-probe.ts'
 import { loadOrCreateIdentity } from '#adapters/keys/identity-file.ts'
 import { createSignatureVerifier } from '#adapters/keys/signature-verifier.ts'
+import { createLibp2pSwarm } from '#adapters/libp2p/swarm.ts'
 import { openLedgerStore } from '#adapters/sqlite/open-ledger-store.ts'
 import { acquireProfileLock } from '#adapters/sqlite/profile-lock.ts'
 import { createNode, type QuiltbeeNode } from '#app/create-node.ts'
@@ -48,7 +48,9 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
   const directory = dataDirectory(init)
   createDataDirectory(directory)
   parts.adopt(acquireProfileLock(directory.lockFile, directory.profile), (held) => held.release())
-  const logger = parts.adopt(openLogFile(directory.logFile, process.env['QUILTBEE_LOG'] ?? 'info'), (log) => log.close())
+  const logger = parts.adopt(openLogFile(directory.logFile, process.env['QUILTBEE_LOG'] ?? 'info'), (log) =>
+    log.close(),
+  )
   const clock = systemClock
   const identity = await loadOrCreateIdentity(directory.profileDirectory)
   const ledger = parts.adopt(
@@ -56,6 +58,8 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
     async (store) => await store.close(),
   )
   const settings = createSettingsStore({ file: directory.settingsFile, defaultPolicy })
+  // Settings that cannot be read are the owner's to mend, before anything is given on their behalf.
+  await settings.read()
   const verifier = createSignatureVerifier()
   const swarm = await createLibp2pSwarm({ identity, verifier, clock, log: logger }, networkOptions(init))
   const node = createNode(

@@ -57,7 +57,7 @@ export function reportError(error: unknown, json: boolean): number {
   const message = error instanceof Error ? error.message : String(error)
   const params = error instanceof CodedError ? error.params : {}
   process.stderr.write(json ? `${JSON.stringify({ error: { code, message, params } })}\n` : `error: ${message}\n`)
-  if (process.env['QUILTBEE_DEBUG'] === '1') process.stderr.write(`${describe(error)}\n`)
+  if (process.env['QUILTBEE_DEBUG'] === '1') process.stderr.write(`${traceOf(error)}\n`)
   return exitCodeFor(code)
 }
 
@@ -78,9 +78,9 @@ export function describeFailure(failure: { code: ErrorCode; params: ErrorParams 
   }
 }
 
-function describe(error: unknown): string {
+function traceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const cause = error.cause === undefined ? '' : `\ncaused by ${describe(error.cause)}`
+  const cause = error.cause === undefined ? '' : `\ncaused by ${traceOf(error.cause)}`
   return `${error.stack ?? error.message}${cause}`
 }
 

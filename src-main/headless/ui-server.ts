@@ -85,14 +85,16 @@ function answer(guard: GuardInit, files: FileHandler, request: IncomingMessage, 
   const admission = admit(guard, { headers: request.headers, url: request.url ?? '/' })
   switch (admission.kind) {
     case 'refused':
-      return plain(response, admission.status, refusalText(admission))
+      plain(response, admission.status, refusalText(admission))
+      break
     case 'set-cookie':
       response.setHeader('Set-Cookie', `${cookieName(guard.port)}=${guard.token}; Path=/; HttpOnly; SameSite=Strict`)
       response.setHeader('Location', admission.location)
-      return plain(response, 303, '')
+      plain(response, 303, '')
+      break
     case 'admitted':
-      if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'Only reading is possible.')
-      return files(request, response)
+      if (request.method === 'GET' || request.method === 'HEAD') files(request, response)
+      else plain(response, 405, 'Only reading is possible.')
   }
 }
 

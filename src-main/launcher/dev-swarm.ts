@@ -16,7 +16,18 @@ function startNode(name: keyof typeof spans, bootstrap: string | null): Promise<
     process.execPath,
     [
       join(root, 'src-main/headless/main.ts'),
-      ...['up', '--json', '--profile', name, '--blocks', spans[name], '--ui-port', '0', '--listen', '/ip4/127.0.0.1/tcp/0'],
+      ...[
+        'up',
+        '--json',
+        '--profile',
+        name,
+        '--blocks',
+        spans[name],
+        '--ui-port',
+        '0',
+        '--listen',
+        '/ip4/127.0.0.1/tcp/0',
+      ],
       ...(bootstrap === null ? [] : ['--bootstrap', bootstrap]),
     ],
     {
@@ -48,4 +59,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 const first = await startNode('a', null)
 await Promise.all([startNode('b', first), startNode('c', first)])
-process.stdout.write(`\nTry:  npm run --silent quiltbee -- generate --prompt "My fellow Americans" --bootstrap ${first}\n\n`)
+process.stdout.write(
+  `\nTry:  npm run --silent quiltbee -- generate --prompt "My fellow Americans" --bootstrap ${first}\n\n`,
+)

@@ -14,10 +14,14 @@ const built: Part[] = choice.shell === 'electron' ? ['renderer', 'main'] : ['ren
 
 for (const part of built) {
   await buildIfStale(part)
-  const watcher = spawn(process.execPath, [vite, 'build', '--watch', '--logLevel', 'warn', '--config', configOf(part)], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  const watcher = spawn(
+    process.execPath,
+    [vite, 'build', '--watch', '--logLevel', 'warn', '--config', configOf(part)],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
   process.on('exit', () => watcher.kill())
 }
 if (choice.shell === 'electron') run(choice.binary, [root, ...rest])

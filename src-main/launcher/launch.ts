@@ -46,7 +46,10 @@ export function findElectronBinary(environment: NodeJS.ProcessEnv): string | nul
 function fetchElectron(): boolean {
   process.stderr.write('Fetching the Electron binary …\n')
   const installer = join(dirname(createRequire(import.meta.url).resolve('electron/package.json')), 'install.js')
-  const result = spawnSync(process.execPath, [installer], { stdio: ['ignore', 'ignore', 'ignore'], timeout: fetchTimeoutMs })
+  const result = spawnSync(process.execPath, [installer], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    timeout: fetchTimeoutMs,
+  })
   return result.status === 0
 }
 

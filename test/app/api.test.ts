@@ -58,7 +58,9 @@ describeApi(
       anyPortWhenTaken: true,
       attach: (socket) => void handler.upgrade(socket),
     })
-    const socket = new WebSocket(`ws://127.0.0.1:${server.port}${apiPath}`, { headers: { authorization: `Bearer ${token}` } })
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}${apiPath}`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
     await new Promise((opened) => socket.once('open', opened))
     const websocket = socket as unknown as ConstructorParameters<typeof SocketLink>[0]['websocket']
     return { client: createORPCClient(new SocketLink({ websocket })), close: () => server.close() }

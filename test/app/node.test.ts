@@ -35,7 +35,8 @@ async function generated({ node }: FakeSurroundings, changes: Partial<GenerateRe
   return events
 }
 
-const textOf = (events: readonly GenerateEvent[]) => events.map((event) => (event.type === 'text' ? event.text : '')).join('')
+const textOf = (events: readonly GenerateEvent[]) =>
+  events.map((event) => (event.type === 'text' ? event.text : '')).join('')
 const onBattery = { charging: false, onBattery: true, percent: 40 }
 const poor = (profile: HardwareProfile): HardwareProfile => ({
   ...profile,

@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { cruise, type ICruiseOptions, type ICruiseResult } from 'dependency-cruiser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import rules from '../../.dependency-cruiser.mjs'
 
 const forbidden: readonly (readonly [file: string, imported: string, rule: string])[] = [
   ['src-main/core/budget/fs.ts', 'node:fs', 'core-is-pure'],
@@ -33,13 +33,18 @@ const allowed: readonly (readonly [file: string, imported: string])[] = [
 ]
 
 /** The other half of a cycle, which is reported once. */
-const unchecked: readonly (readonly [file: string, imported: string])[] = [['src-main/app/cycle-b.ts', 'src-main/app/cycle-a.ts']]
+const unchecked: readonly (readonly [file: string, imported: string])[] = [
+  ['src-main/app/cycle-b.ts', 'src-main/app/cycle-a.ts'],
+]
 
 /** A small house with one import a file, laid out like the real one. */
 const house = resolve(import.meta.dirname, '../../test-output/layers')
 let violations: { readonly from: string; readonly rule: { readonly name: string } }[] = []
 
 beforeAll(async () => {
+  const { default: rules } = (await import(pathToFileURL(resolve(house, '../../.dependency-cruiser.mjs')).href)) as {
+    default: { options: ICruiseOptions; forbidden: object[] }
+  }
   const all = [...forbidden, ...allowed, ...unchecked]
   const files = new Set(all.flatMap(([file, imported]) => (imported.includes('/') ? [file, imported] : [file])))
   for (const file of files) write(file, 'export const x = 1\n')

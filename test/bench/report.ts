@@ -13,7 +13,9 @@ export function report(bench: string, figures: Readonly<Record<string, number>>)
     system: `${type()} ${release()}`,
     node: process.version,
   }
-  const rounded = Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Number(value.toPrecision(4))]))
+  const rounded = Object.fromEntries(
+    Object.entries(figures).map(([name, value]) => [name, Number(value.toPrecision(4))]),
+  )
   process.stdout.write(`${JSON.stringify({ bench, machine, figures: rounded })}\n`)
 }
 

@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { GenerateEvent } from '#contracts/api/chat.ts'
 import { dataDirectory } from '#adapters/files/data-directory.ts'
+import type { GenerateEvent } from '#contracts/api/chat.ts'
 import { connectToRunningNode, type NodeConnection } from '#headless/node-client.ts'
 import { createProcesses } from '#test/e2e/processes.ts'
 import { median, progress, report } from './report.ts'
@@ -16,14 +16,24 @@ import { median, progress, report } from './report.ts'
 const root = resolve(import.meta.dirname, '../..')
 const repetitions = 7
 const tokens = 200
-const request = ['generate', '--events', '--temperature', '0', '--max-tokens', String(tokens), '--prompt', 'My fellow Americans']
+const request = [
+  'generate',
+  '--events',
+  '--temperature',
+  '0',
+  '--max-tokens',
+  String(tokens),
+  '--prompt',
+  'My fellow Americans',
+]
 
 type End = Extract<GenerateEvent, { type: 'end' }>
 
 /** Tokens a second of the steps after the first token, as the generation itself measured them. */
 function rateOf(stdout: string): number {
   const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as End
-  if (last.type !== 'end' || last.tokensPerSecond === null) throw new Error(`the generation did not end well: ${stdout}`)
+  if (last.type !== 'end' || last.tokensPerSecond === null)
+    throw new Error(`the generation did not end well: ${stdout}`)
   return last.tokensPerSecond
 }
 
@@ -31,19 +41,26 @@ async function measureDecode(): Promise<{ local: number; swarm: number; ratio: n
   const processes = createProcesses()
   try {
     const first = await processes.up(processes.home(), ['--blocks', '0:3'])
-    for (const span of ['3:6', '6:8']) await processes.up(processes.home(), ['--blocks', span, '--bootstrap', first.address])
+    for (const span of ['3:6', '6:8'])
+      await processes.up(processes.home(), ['--blocks', span, '--bootstrap', first.address])
     const client = processes.home()
     const local: number[] = []
     const swarm: number[] = []
     for (let index = -1; index < repetitions; index++) {
       const alone = rateOf((await processes.quiltbee(client, [...request, '--local'])).stdout)
       const through = rateOf((await processes.quiltbee(client, [...request, '--bootstrap', first.address])).stdout)
-      progress(`${index < 0 ? 'warm-up' : index}: one process ${alone.toFixed(0)}, three hops ${through.toFixed(0)} tokens/s`)
+      progress(
+        `${index < 0 ? 'warm-up' : index}: one process ${alone.toFixed(0)}, three hops ${through.toFixed(0)} tokens/s`,
+      )
       if (index < 0) continue
       local.push(alone)
       swarm.push(through)
     }
-    return { local: median(local), swarm: median(swarm), ratio: median(swarm.map((rate, index) => rate / (local[index] ?? 1))) }
+    return {
+      local: median(local),
+      swarm: median(swarm),
+      ratio: median(swarm.map((rate, index) => rate / (local[index] ?? 1))),
+    }
   } finally {
     await processes.clean()
   }
@@ -81,7 +98,8 @@ async function untilConnected(home: string, signal: AbortSignal): Promise<NodeCo
 }
 
 async function firstText({ client }: NodeConnection, signal: AbortSignal): Promise<void> {
-  for await (const status of await client.node.watch(undefined, { signal })) if (status.hosting.kind === 'hosting') break
+  for await (const status of await client.node.watch(undefined, { signal }))
+    if (status.hosting.kind === 'hosting') break
   for await (const event of await client.chat.generate({ prompt: 'My fellow Americans', maxTokens: 1 })) {
     if (event.type === 'text') return
     if (event.type === 'error') throw new Error(event.code)

@@ -29,7 +29,9 @@ describe.skipIf(!hasShared('models/stories260K'))('a published model on this mac
     await processes.quiltbee(home, ['model', 'import', sharedPath('models/stories260K')])
     await processes.quiltbee(home, ['generate', '--local', '--model', 'stories260K', '--max-tokens', '8'])
     const list = JSON.parse((await processes.quiltbee(home, ['ledger', 'list', '--json'])).stdout)
-    expect(list.rows).toMatchObject([{ kind: 'used', self: true, span: { start: 0, end: 5 }, tokensIn: 1, tokensOut: 7 }])
+    expect(list.rows).toMatchObject([
+      { kind: 'used', self: true, span: { start: 0, end: 5 }, tokensIn: 1, tokensOut: 7 },
+    ])
     const verified = await processes.quiltbee(home, ['ledger', 'verify', '--json'])
     expect(JSON.parse(verified.stdout)).toMatchObject({ kind: 'intact', entries: 1 })
   })
@@ -38,7 +40,15 @@ describe.skipIf(!hasShared('models/stories260K'))('a published model on this mac
 describe('the embedded model', () => {
   test('needs no import', async () => {
     const home = processes.home()
-    const generated = await processes.quiltbee(home, ['generate', '--local', '--max-tokens', '8', '--seed', '7', '--json'])
+    const generated = await processes.quiltbee(home, [
+      'generate',
+      '--local',
+      '--max-tokens',
+      '8',
+      '--seed',
+      '7',
+      '--json',
+    ])
     expect(generated.code).toBe(0)
     expect(JSON.parse(generated.stdout)).toMatchObject({ type: 'end', reason: 'length', tokens: 8, seed: 7 })
   })

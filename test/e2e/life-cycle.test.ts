@@ -31,8 +31,8 @@ describe('a node’s life', () => {
     const bob = await processes.up(home, ['--profile', 'bob', '--blocks', '4:8', '--bootstrap', alice.address])
     expect(bob.peerId).not.toBe(alice.peerId)
     const made = await processes.quiltbee(home, ['generate', '--profile', 'bob', '--max-tokens', '8', '--json'])
-    const { hops } = JSON.parse(made.stdout)
-    expect(hops).toMatchObject([
+    const { routes } = JSON.parse(made.stdout)
+    expect(routes[0].hops).toMatchObject([
       { peerId: alice.peerId, local: false, span: { start: 0, end: 4 } },
       { peerId: bob.peerId, local: true, span: { start: 4, end: 8 } },
     ])

@@ -68,8 +68,9 @@ export function createProcesses(): Processes {
     async up(home, args) {
       const child = start(home, ['up', '--json', '--ui-port', '0', '--listen', '/ip4/127.0.0.1/tcp/0', ...args])
       const stderr = collect(child.stderr)
-      const listening = await lineWith(child, 'listening', stderr)
-      await lineWith(child, 'hosting', stderr)
+      const messages = readMessages(child, stderr)
+      const listening = await messages.next('listening')
+      await messages.next('hosting')
       return {
         home,
         process: child,
@@ -93,14 +94,24 @@ function collect(stream: NodeJS.ReadableStream | null): () => string {
   return () => Buffer.concat(chunks).toString('utf8')
 }
 
-/** Waits for the JSON line with that `event`; fails with what the process said when it ends first. */
-function lineWith(child: ChildProcess, event: string, stderr: () => string): Promise<Record<string, unknown>> {
-  return new Promise((found, failed) => {
-    child.once('close', (code) => failed(new Error(`up ended with ${code} before "${event}": ${stderr()}`)))
-    if (!child.stdout) return failed(new Error('no stdout'))
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const message = JSON.parse(line) as Record<string, unknown>
-      if (message['event'] === event) found(message)
-    })
-  })
+type Message = Readonly<Record<string, unknown>>
+
+/** The JSON lines of a node; `next` waits for one with that `event`, and fails with what the process said when it ends first. */
+function readMessages(child: ChildProcess, stderr: () => string): { next(event: string): Promise<Message> } {
+  const seen: Message[] = []
+  const lines = child.stdout === null ? null : createInterface({ input: child.stdout })
+  lines?.on('line', (line) => seen.push(JSON.parse(line) as Message))
+  const find = (event: string) => seen.find((message) => message['event'] === event)
+  return {
+    next: (event) =>
+      new Promise((found, failed) => {
+        const look = () => {
+          const message = find(event)
+          if (message !== undefined) found(message)
+        }
+        look()
+        lines?.on('line', look)
+        child.once('close', (code) => failed(new Error(`up ended with ${code} before "${event}": ${stderr()}`)))
+      }),
+  }
 }

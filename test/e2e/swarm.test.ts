@@ -68,22 +68,30 @@ describe.skipIf(!hasShared('models/stories260K'))('a swarm of processes', () => 
     }
   })
 
-  test.each([10, 20, 40])('the text goes on unchanged when the host of 2:4 is killed after %i tokens', async (after) => {
-    processes = createProcesses()
-    const first = await host('0:2')
-    const middle = [await host('2:4', first), await host('2:4', first)]
-    await host('4:5', first)
-    const client = await importModel(processes, processes.home())
+  test.each([10, 20, 40])(
+    'the text goes on unchanged when the host of 2:4 is killed after %i tokens',
+    async (after) => {
+      processes = createProcesses()
+      const first = await host('0:2')
+      const middle = [await host('2:4', first), await host('2:4', first)]
+      await host('4:5', first)
+      const client = await importModel(processes, processes.home())
 
-    const { events, code } = await generateAndKill(client, first, after, middle)
-    expect(code).toBe(0)
-    expect(`${textOf(events)}\n`).toBe(expected)
-    const lost = events.flatMap((event) => (event.type === 'route' && event.lostPeerId ? [event.lostPeerId] : []))
-    expect(lost).toHaveLength(1)
-    expect(middle.map((node) => node.peerId)).toContain(lost[0])
-    const used = await ledgerOf(client)
-    expect(used.filter((row) => row.span.start === 2).map((row) => row.outcome).sort()).toEqual(['completed', 'interrupted'])
-  })
+      const { events, code } = await generateAndKill(client, first, after, middle)
+      expect(code).toBe(0)
+      expect(`${textOf(events)}\n`).toBe(expected)
+      const lost = events.flatMap((event) => (event.type === 'route' && event.lostPeerId ? [event.lostPeerId] : []))
+      expect(lost).toHaveLength(1)
+      expect(middle.map((node) => node.peerId)).toContain(lost[0])
+      const used = await ledgerOf(client)
+      expect(
+        used
+          .filter((row) => row.span.start === 2)
+          .map((row) => row.outcome)
+          .sort(),
+      ).toEqual(['completed', 'interrupted'])
+    },
+  )
 
   test('without another host the missing blocks are named and the text so far is kept', async () => {
     processes = createProcesses()

@@ -18,7 +18,13 @@ async function start(port = 0, anyPortWhenTaken = false): Promise<UiServer> {
   const rendererDirectory = mkdtempSync(join(tmpdir(), 'quiltbee-ui-'))
   writeFileSync(join(rendererDirectory, 'index.html'), '<!doctype html><title>Quiltbee</title>')
   writeFileSync(join(rendererDirectory, '..', 'outside.txt'), 'secret')
-  server = await startUiServer({ rendererDirectory, token, port, anyPortWhenTaken, attach: (socket) => socket.send('hello') })
+  server = await startUiServer({
+    rendererDirectory,
+    token,
+    port,
+    anyPortWhenTaken,
+    attach: (socket) => socket.send('hello'),
+  })
   return server
 }
 
@@ -53,12 +59,15 @@ describe('the UI server', () => {
     expect(second).toMatchObject({ status: 200, body: expect.stringContaining('Quiltbee') })
   })
 
-  test.each(['/', '/index.html', apiPath, '/nothing', '/?token=wrong'])('answers 401 without the token: %s', async (path) => {
-    await start()
-    const answer = await get(path)
-    expect(answer.status).toBe(401)
-    expect(answer.body).not.toContain('<')
-  })
+  test.each(['/', '/index.html', apiPath, '/nothing', '/?token=wrong'])(
+    'answers 401 without the token: %s',
+    async (path) => {
+      await start()
+      const answer = await get(path)
+      expect(answer.status).toBe(401)
+      expect(answer.body).not.toContain('<')
+    },
+  )
 
   test('sends a strict policy with every page', async () => {
     const { port } = await start()
@@ -69,15 +78,18 @@ describe('the UI server', () => {
     expect(headers['access-control-allow-origin']).toBeUndefined()
   })
 
-  test.each(['/../outside.txt', '/%2e%2e/outside.txt', '/..%2foutside.txt', '/%252e%252e/outside.txt', '/\\..\\outside.txt'])(
-    'serves nothing outside of its folder: %s',
-    async (path) => {
-      await start()
-      const answer = await get(path, bearer)
-      expect(answer.body).not.toContain('secret')
-      expect(answer.status).not.toBe(200)
-    },
-  )
+  test.each([
+    '/../outside.txt',
+    '/%2e%2e/outside.txt',
+    '/..%2foutside.txt',
+    '/%252e%252e/outside.txt',
+    '/\\..\\outside.txt',
+  ])('serves nothing outside of its folder: %s', async (path) => {
+    await start()
+    const answer = await get(path, bearer)
+    expect(answer.body).not.toContain('secret')
+    expect(answer.status).not.toBe(200)
+  })
 
   test('only reads', async () => {
     await start()
@@ -103,7 +115,9 @@ describe('the UI server', () => {
     const { readFileSync } = await import('node:fs')
     if (process.platform !== 'linux') return
     const hex = port.toString(16).toUpperCase().padStart(4, '0')
-    const listening = readFileSync('/proc/net/tcp', 'utf8').split('\n').filter((line) => line.includes(`:${hex} 00000000:0000 0A`))
+    const listening = readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(`:${hex} 00000000:0000 0A`))
     expect(listening.map((line) => line.trim().split(/\s+/)[1])).toEqual([`0100007F:${hex}`])
   })
 

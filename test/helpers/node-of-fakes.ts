@@ -1,8 +1,8 @@
 /** A whole node whose surroundings are fakes: a random model, the reference engine, a swarm and a ledger in memory. */
 import { randomUUID } from 'node:crypto'
+import { systemClock } from '#adapters/files/system-clock.ts'
 import { createMemoryIdentity } from '#adapters/keys/identity.ts'
 import { createSignatureVerifier } from '#adapters/keys/signature-verifier.ts'
-import { systemClock } from '#adapters/files/system-clock.ts'
 import { createNode, type NodeInit, type QuiltbeeNode } from '#app/create-node.ts'
 import type { HardwareProfile } from '#contracts/api/hardware.ts'
 import { defaultPolicy } from '#core/budget/default-policy.ts'

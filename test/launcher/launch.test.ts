@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { chooseShell, findElectronBinary, hasDisplay } from '../../src-main/launcher/launch.ts'
+import { chooseShell, findElectronBinary, hasDisplay } from '#launcher/launch.ts'
 
 const machine = { forcedHeadless: false, hasDisplay: true, findBinary: () => '/electron', fetchBinary: () => true }
 

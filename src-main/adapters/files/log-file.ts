@@ -9,7 +9,10 @@ const rotateAtBytes = 5 * 1024 * 1024
 export function openLogFile(file: string, level: string): Logger & { close(): void } {
   if (sizeOf(file) > rotateAtBytes) renameSync(file, `${file}.old`)
   const destination = pino.destination({ dest: file, mode: 0o600, sync: false, mkdir: true })
-  const log = pino({ level, base: { processId: process.pid }, serializers: { error: pino.stdSerializers.err } }, destination)
+  const log = pino(
+    { level, base: { processId: process.pid }, serializers: { error: pino.stdSerializers.err } },
+    destination,
+  )
   return {
     debug: (details, message) => log.debug(details, message),
     info: (details, message) => log.info(details, message),

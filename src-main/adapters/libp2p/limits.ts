@@ -2,6 +2,7 @@
  * How much a peer may take of us, and how long it may take. Memory a stranger can make us hold is bounded by the product of
  * these; `docs/protocols/limits.md` adds them up.
  */
+import { maximumSignedOfferBytes } from '#contracts/wire/announce/messages.ts'
 
 /** Connections and streams; names as in libp2p. */
 export const maxConnections = 100
@@ -11,7 +12,17 @@ export const inboundConnectionsPerSecond = 10
 export const maxStreamWindowBytes = 1024 * 1024
 export const maxInboundStreamsPerConnection = 64
 
-/** kad-dht reads up to 4 MiB on each stream before it gives up on a message. */
+/** What one stream of a library's own protocol may carry; see `stream-guard.ts`. */
+export interface FrameLimits {
+  readonly maximumBytes: number
+  readonly frames: number
+  readonly seconds: number
+}
+export const kadFrames: FrameLimits = { maximumBytes: 256 * 1024, frames: 500, seconds: 10 }
+/** A frame holds a handful of offers, or the names of many. */
+export const gossipFrames: FrameLimits = { maximumBytes: 16 * maximumSignedOfferBytes, frames: 2_000, seconds: 10 }
+
+/** kad-dht waits ten seconds on each stream before it gives up on a message. */
 export const maxKadStreams = 4
 
 export const maxDirectoryStreams = 4
@@ -41,8 +52,6 @@ export interface Timeouts {
   readonly offerLifetimeMs: number
   readonly dialMs: number
   readonly directoryMs: number
-  /** From one DHT message of a peer to the end of its next. */
-  readonly kadMessageMs: number
   /** From a new stream to its first message. */
   readonly helloMs: number
   /** From `open` to the host's answer; the host may have to make room first. */
@@ -64,7 +73,6 @@ export const defaultTimeouts: Timeouts = {
   offerLifetimeMs: 45_000,
   dialMs: 8_000,
   directoryMs: 5_000,
-  kadMessageMs: 5_000,
   helloMs: 5_000,
   openMs: 15_000,
   stepMs: 30_000,

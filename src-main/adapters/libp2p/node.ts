@@ -1,5 +1,5 @@
 /** The libp2p node under the swarm: TCP, noise, yamux, identify, ping, gossip, and by choice the DHT and mDNS. */
-import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { type GossipSub, type GossipsubOpts, gossipsub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Ed25519PrivateKey, Libp2p } from '@libp2p/interface'
 import { type KadDHT, type KadDHTInit, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
@@ -10,9 +10,11 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { createLibp2p } from 'libp2p'
-import { announceProtocol, maximumSignedOfferBytes } from '#contracts/wire/announce/messages.ts'
+import { announceProtocol } from '#contracts/wire/announce/messages.ts'
 import {
+  gossipFrames,
   inboundConnectionsPerSecond,
+  kadFrames,
   maxConnections,
   maxInboundStreamsPerConnection,
   maxIncomingPendingConnections,
@@ -20,6 +22,7 @@ import {
   maxStreamWindowBytes,
   type Timeouts,
 } from './limits.ts'
+import { guardedComponents } from './stream-guard.ts'
 
 export const kadProtocol = '/quiltbee/kad/1.0.0'
 export const mdnsServiceTag = '_quiltbee._udp.local'
@@ -65,22 +68,23 @@ export async function createSwarmNode(init: NodeInit): Promise<SwarmNode> {
     services: {
       identify: identify(),
       ping: ping(),
-      gossip: gossipsub({
-        // Offers carry their host's signature; a second one would only name who relayed first.
-        globalSignaturePolicy: 'StrictNoSign',
-        msgIdFn: (message) => sha256(message.data),
-        emitSelf: false,
-        doPX: false,
-        fallbackToFloodsub: false,
-        allowPublishToZeroTopicPeers: true,
-        allowedTopics: [announceProtocol],
-        maxInboundStreams: 2,
-        // A frame holds a handful of offers, or their names.
-        maxInboundDataLength: 16 * maximumSignedOfferBytes,
-      }),
-      ...(init.dht ? { dht: kadDHT(dhtInit(init)) } : {}),
+      gossip: (components) => gossipsub(gossipInit)(guardedComponents(components, gossipFrames)),
+      ...(init.dht ? { dht: (components) => kadDHT(dhtInit(init))(guardedComponents(components, kadFrames)) } : {}),
     },
   })
+}
+
+const gossipInit: Partial<GossipsubOpts> = {
+  // Offers carry their host's signature; a second one would only name who relayed first.
+  globalSignaturePolicy: 'StrictNoSign',
+  msgIdFn: (message) => sha256(message.data),
+  emitSelf: false,
+  doPX: false,
+  fallbackToFloodsub: false,
+  allowPublishToZeroTopicPeers: true,
+  allowedTopics: [announceProtocol],
+  maxInboundStreams: 2,
+  maxInboundDataLength: gossipFrames.maximumBytes,
 }
 
 /**
@@ -93,6 +97,5 @@ function dhtInit(init: NodeInit): KadDHTInit {
     clientMode: init.listen.length === 0,
     peerInfoMapper: passthroughMapper,
     maxInboundStreams: maxKadStreams,
-    incomingMessageTimeout: init.timeouts.kadMessageMs,
   }
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import type { HardwareProfile } from '#contracts/api/hardware.ts'
 import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import { createHardwareProbe } from '#adapters/hardware/hardware-probe.ts'
+import type { HardwareProfile } from '#contracts/api/hardware.ts'
 import { formatBytes, formatTable, print, printJson } from '../output.ts'
 
 /** `quiltbee detect`: what this machine has. */
@@ -39,7 +39,10 @@ export function describeHardware(profile: HardwareProfile): string {
 
 function gpuRow(gpu: HardwareProfile['gpus'][number]): string[] {
   const name = [gpu.vendor, gpu.model].filter((part) => part !== null).join(' ') || 'unnamed'
-  return ['GPU', `${name}, memory ${formatBytes(gpu.memoryBytes)}, driver ${gpu.driver ?? 'not detected'} (${gpu.source})`]
+  return [
+    'GPU',
+    `${name}, memory ${formatBytes(gpu.memoryBytes)}, driver ${gpu.driver ?? 'not detected'} (${gpu.source})`,
+  ]
 }
 
 function batteryText(battery: NonNullable<HardwareProfile['battery']>): string {

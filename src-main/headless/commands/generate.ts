@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
+import { type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
 import { embeddedModelName } from '#assembly/model-store.ts'
 import { openLocalGenerator, openSwarmGenerator, type StandaloneGenerator } from '#assembly/standalone-generator.ts'
-import { type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
 import { type GenerateEvent, type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
 import { connectToRunningNode } from '../node-client.ts'
@@ -33,8 +33,18 @@ export function addGenerate(program: Command): void {
     .option('--prompt <text>', 'what to continue; empty starts a text', '')
     .option('--max-tokens <count>', 'most tokens to make', integer({ min: 1, max: 100_000 }), 256)
     .option('--temperature <value>', '0 always takes the likeliest token', decimal({ min: 0, max: 10 }), 0.8)
-    .option('--top-p <share>', 'keep the likeliest tokens up to this probability', decimal({ min: 0.000001, max: 1 }), 1)
-    .option('--top-k <count>', 'keep this many of the likeliest tokens; 0 keeps all', integer({ min: 0, max: 1 << 22 }), 0)
+    .option(
+      '--top-p <share>',
+      'keep the likeliest tokens up to this probability',
+      decimal({ min: 0.000001, max: 1 }),
+      1,
+    )
+    .option(
+      '--top-k <count>',
+      'keep this many of the likeliest tokens; 0 keeps all',
+      integer({ min: 0, max: 1 << 22 }),
+      0,
+    )
     .option('--seed <number>', 'the same seed gives the same text', integer({ min: 0, max: 0xffffffff }))
     .option('--stop <text>', 'end before this text (may be given again)', collect, [])
     .option('--bootstrap <multiaddr>', 'a node to join the swarm through (may be given again)', collect, [])

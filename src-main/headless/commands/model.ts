@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { openModelStore } from '#assembly/model-store.ts'
 import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
-import { shortDigest } from '#contracts/digest.ts'
 import { summariseModel } from '#app/model-summary.ts'
+import { openModelStore } from '#assembly/model-store.ts'
+import { shortDigest } from '#contracts/digest.ts'
 import { formatBytes, formatTable, print, printJson } from '../output.ts'
 
 /** `quiltbee model import|list`. */

@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path'
 import { RPCHandler } from '@orpc/server/ws'
 import type { Command } from 'commander'
 import type { WebSocket } from 'ws'
-import { type AssembledNode, assembleNode } from '#assembly/assemble-node.ts'
-import { version } from '#assembly/version.ts'
 import { loadOrCreateAccessToken } from '#adapters/files/access-token.ts'
 import { removeRunningNode, writeRunningNode } from '#adapters/files/running-node.ts'
 import { createApi } from '#app/api.ts'
+import { type AssembledNode, assembleNode } from '#assembly/assemble-node.ts'
+import { version } from '#assembly/version.ts'
 import type { NodeStatus } from '#contracts/api/node.ts'
 import type { Span } from '#contracts/span.ts'
 import { blocks, collect, integer } from '../options.ts'
@@ -41,7 +41,11 @@ export function addUp(program: Command): void {
     .option('--listen <multiaddr>', 'where other nodes reach this one (may be given again)', collect, [])
     .option('--bootstrap <multiaddr>', 'a node to join the swarm through (may be given again)', collect, [])
     .option('--no-mdns', 'do not look for nodes on the local network')
-    .option('--ui-port <port>', `port of the UI on 127.0.0.1; 0 takes any (default: ${usualUiPort}, or any when taken)`, integer({ min: 0, max: 65535 }))
+    .option(
+      '--ui-port <port>',
+      `port of the UI on 127.0.0.1; 0 takes any (default: ${usualUiPort}, or any when taken)`,
+      integer({ min: 0, max: 65535 }),
+    )
     .option('--json', 'print JSON objects, one a line')
     .action(up)
 }
@@ -57,7 +61,10 @@ async function up(options: UpOptions): Promise<void> {
   await writeRunningNode(assembled.directory.runningNodeFile, { processId: process.pid, uiPort: ui.port })
   parts.defer(() => removeRunningNode(assembled.directory.runningNodeFile))
   announce(assembled, ui, options.json === true)
-  void assembled.node.settled().then(async () => report(await assembled.node.status(), options.json === true))
+  const reported = assembled.node
+    .settled()
+    .then(async () => report(await assembled.node.status(), options.json === true))
+  await Promise.race([stopped, reported])
   await stopped
   // Unreferenced: it only matters when something below hangs.
   setTimeout(() => process.exit(1), stopTimeoutMs).unref()
@@ -103,8 +110,11 @@ function announce(assembled: AssembledNode, ui: UiServer, json: boolean): void {
 }
 
 function report(status: NodeStatus, json: boolean): void {
-  if (json) return printJson({ event: 'hosting', hosting: status.hosting, model: status.model?.name ?? null })
   const { hosting, model } = status
+  if (json) {
+    printJson({ event: 'hosting', hosting, model: model?.name ?? null })
+    return
+  }
   const what = hosting.kind === 'failed' ? `failed: ${describeFailure(hosting)}` : describeHosting(hosting)
   print(`Hosting ${model?.name ?? 'nothing'}: ${what}`)
 }

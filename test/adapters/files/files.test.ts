@@ -82,7 +82,10 @@ describe('settings', () => {
     const file = fresh('settings.json')
     writeFileSync(file, text)
     const store = createSettingsStore({ file, defaultPolicy })
-    await expect(store.read()).rejects.toMatchObject({ code: 'invalid-input', message: expect.stringContaining(complaint) })
+    await expect(store.read()).rejects.toMatchObject({
+      code: 'invalid-input',
+      message: expect.stringContaining(complaint),
+    })
     expect(readFileSync(file, 'utf8')).toBe(text)
   })
 })

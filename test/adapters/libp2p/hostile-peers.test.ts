@@ -55,8 +55,12 @@ describe('a host under attack', () => {
 
   function report(): Promise<VictimReport> {
     return new Promise((resolve, reject) => {
-      child.once('exit', () => reject(new Error('the victim died')))
-      child.once('message', (message) => resolve(message as VictimReport))
+      const died = () => reject(new Error('the victim died'))
+      child.once('exit', died)
+      child.once('message', (message) => {
+        child.off('exit', died)
+        resolve(message as VictimReport)
+      })
       child.send('report')
     })
   }
@@ -118,6 +122,7 @@ describe('a host under attack', () => {
     ['-1 bytes', [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]],
     ['as many bytes as four digits can say', [0xff, 0xff, 0xff, 0x7f]],
     ['a length that never ends', new Array<number>(64).fill(0x80)],
+    ['nothing, two million times', [0]],
   ])('by frames of %s hangs up before it has taken them in', async (_, prefix) => {
     await expectSurvival(async () => {
       for (const protocol of [directoryProtocol, inferenceProtocol, meshProtocol, kadProtocol]) {

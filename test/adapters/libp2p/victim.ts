@@ -21,7 +21,7 @@ const swarm = await createLibp2pSwarm(
     bootstrap: [],
     mdns: false,
     dht: true,
-    timeouts: { helloMs: 300, directoryMs: 300, frameMs: 300, kadMessageMs: 500, closeMs: 200 },
+    timeouts: { helloMs: 300, directoryMs: 300, frameMs: 300, closeMs: 200 },
   },
 )
 await swarm.start()
