@@ -19,6 +19,7 @@ export default defineConfig({
   reporter: [['list']],
   use: {
     baseURL: 'http://127.0.0.1:5174',
+    contextOptions: { reducedMotion: 'reduce' },
     viewport: { width: 1180, height: 860 },
     launchOptions: {
       executablePath: process.env['QUILTBEE_CHROMIUM'] ?? '/usr/bin/chromium',

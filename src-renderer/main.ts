@@ -12,7 +12,8 @@ import { createApp } from './state/app.svelte.ts'
 
 const bridge = window.quiltbee
 const connection = createConnection({
-  openLink: bridge === undefined ? openWebSocketLink : (signal) => openElectronLink(bridge, signal),
+  openLink:
+    bridge === undefined ? () => openWebSocketLink(location.origin) : (signal) => openElectronLink(bridge, signal),
   wait: waitWhileVisible,
   nowMs: () => Date.now(),
 })

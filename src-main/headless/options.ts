@@ -18,6 +18,9 @@ export function decimal(range: { min: number; max: number }): (text: string) => 
   }
 }
 
+/** Where the UI is unless the port is in use or another is asked for, so that a bookmark of it stays good. */
+export const usualUiPort = 4747
+
 /** `2:4` or `auto`. */
 export function blocks(text: string): Span | 'auto' {
   if (text === 'auto') return 'auto'

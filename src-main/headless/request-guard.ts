@@ -23,7 +23,7 @@ export function cookieName(port: number): string {
 
 /** Decides on one request by its headers and path (`/…?token=…`). */
 export function admit(init: GuardInit, request: { headers: IncomingHttpHeaders; url: string }): Admission {
-  const hosts = [`127.0.0.1:${init.port}`, `localhost:${init.port}`, `[::1]:${init.port}`]
+  const hosts = [`127.0.0.1:${init.port}`, `localhost:${init.port}`]
   const { host, origin } = request.headers
   if (host === undefined || !hosts.includes(host)) return refused(403, 'this address is not the node’s own')
   if (origin !== undefined && origin !== `http://${host}`) return refused(403, 'this page is not the node’s own')

@@ -72,7 +72,7 @@ function listenOn(server: Server, port: number): Promise<number> {
 type FileHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 function serveFiles(directory: string, port: number): FileHandler {
-  const policy = contentSecurityPolicy([`ws://127.0.0.1:${port}`, `ws://localhost:${port}`, `ws://[::1]:${port}`])
+  const policy = contentSecurityPolicy([`ws://127.0.0.1:${port}`, `ws://localhost:${port}`])
   const files = sirv(directory, { etag: true, dotfiles: false })
   return (request, response) => {
     response.setHeader('Content-Security-Policy', policy)

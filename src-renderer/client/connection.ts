@@ -23,7 +23,7 @@ export type ConnectionComponents = {
 export type Connection = {
   subscribe(listener: (state: ConnectionState) => void): () => void
   start(): void
-  /** Tries now instead of at the end of the pause. */
+  /** Tries now: ends the pause, or the try that hangs. Does nothing while connected. */
   retry(): void
   /** Gives up the link that is open, for when it proved useless; a new one is opened. */
   drop(): void
@@ -42,7 +42,9 @@ export function createConnection(components: ConnectionComponents): Connection {
   const life = new AbortController()
   let state: ConnectionState = { kind: 'connecting' }
   let link: Link | null = null
-  let pause: AbortController | null = null
+  /** The pause or the try under way; null while connected. */
+  let current: AbortController | null = null
+  let hurry = false
 
   function move(next: ConnectionState): void {
     state = next
@@ -58,8 +60,11 @@ export function createConnection(components: ConnectionComponents): Connection {
   /** One link from opening to end. True when it is worth trying again. */
   async function live(): Promise<boolean> {
     try {
-      link = await components.openLink(AbortSignal.any([life.signal, AbortSignal.timeout(helloTimeoutMs)]))
-      const hello = await greet(link.client)
+      current = new AbortController()
+      const signal = AbortSignal.any([life.signal, current.signal, AbortSignal.timeout(helloTimeoutMs)])
+      link = await components.openLink(signal)
+      const hello = await greet(link.client, signal)
+      current = null
       if (hello.kind === 'incompatible') {
         move(hello)
         return false
@@ -78,11 +83,15 @@ export function createConnection(components: ConnectionComponents): Connection {
   async function run(): Promise<void> {
     while (await live()) {
       noteLoss()
-      pause = new AbortController()
-      const attempt = state.kind === 'lost' ? state.attempt : 0
-      await components.wait(retryDelayMs(attempt), AbortSignal.any([pause.signal, life.signal]))
+      if (!hurry) await rest(state.kind === 'lost' ? state.attempt : 0)
+      hurry = false
       if (life.signal.aborted) return
     }
+  }
+
+  async function rest(attempt: number): Promise<void> {
+    current = new AbortController()
+    await components.wait(retryDelayMs(attempt), AbortSignal.any([current.signal, life.signal]))
   }
 
   return {
@@ -92,7 +101,10 @@ export function createConnection(components: ConnectionComponents): Connection {
       return () => listeners.delete(listener)
     },
     start: () => void run(),
-    retry: () => pause?.abort(),
+    retry() {
+      hurry = current !== null
+      current?.abort()
+    },
     drop: () => link?.close(),
     stop() {
       life.abort()
@@ -106,9 +118,9 @@ type Hello =
   | Extract<ConnectionState, { kind: 'incompatible' }>
 
 /** A node of another version answers with its number, refuses ours, or does not understand the question. */
-async function greet(client: Client): Promise<Hello> {
+async function greet(client: Client, signal: AbortSignal): Promise<Hello> {
   try {
-    const hello = await client.connect({ apiVersion }, { signal: AbortSignal.timeout(helloTimeoutMs) })
+    const hello = await client.connect({ apiVersion }, { signal })
     if (hello.apiVersion !== apiVersion) return { kind: 'incompatible', nodeVersion: hello.apiVersion }
     return { kind: 'connected', version: hello.version }
   } catch (error) {

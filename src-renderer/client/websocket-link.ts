@@ -12,8 +12,8 @@ export function apiUrl(origin: string): string {
 }
 
 /** oRPC waits for `open` before it sends, and rejects what is pending when the socket closes. */
-export async function openWebSocketLink(): Promise<Link> {
-  const socket = new WebSocket(apiUrl(location.origin))
+export async function openWebSocketLink(origin: string): Promise<Link> {
+  const socket = new WebSocket(apiUrl(origin))
   socket.binaryType = 'arraybuffer'
   const client: Client = createORPCClient(new RPCLink({ websocket: socket }))
   const closed = new Promise<void>((resolve) => {

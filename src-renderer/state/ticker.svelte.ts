@@ -11,13 +11,16 @@ export function createTicker(intervalMs: number): Ticker {
       timer = undefined
       if (document.visibilityState === 'hidden') return
       timer = setInterval(update, intervalMs)
+    }
+    const wake = (): void => {
+      follow()
       update()
     }
-    timer = setInterval(update, intervalMs)
-    document.addEventListener('visibilitychange', follow)
+    follow()
+    document.addEventListener('visibilitychange', wake)
     return () => {
       clearInterval(timer)
-      document.removeEventListener('visibilitychange', follow)
+      document.removeEventListener('visibilitychange', wake)
     }
   })
   return {

@@ -1,3 +1,5 @@
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { GenerateEvent } from '#contracts/api/chat.ts'
 import type { LedgerList } from '#contracts/api/ledger.ts'
@@ -12,27 +14,29 @@ const request = ['generate', '--model', model, '--prompt', '', '--temperature', 
 
 describe.skipIf(!hasShared('models/stories260K'))('a swarm of processes', () => {
   const shelter = createProcesses()
+  let imported = ''
   let expected = ''
   let processes: Processes
 
   beforeAll(async () => {
-    const home = shelter.home()
-    await importModel(shelter, home)
-    expected = (await shelter.quiltbee(home, [...request, '--local'])).stdout
+    imported = shelter.home()
+    expect((await shelter.quiltbee(imported, ['model', 'import', sharedPath(`models/${model}`)])).code).toBe(0)
+    expected = (await shelter.quiltbee(imported, [...request, '--local'])).stdout
     expect(expected.length).toBeGreaterThan(200)
   })
   afterAll(() => shelter.clean())
   afterEach(() => processes.clean())
 
-  async function importModel(on: Processes, home: string): Promise<string> {
-    expect((await on.quiltbee(home, ['model', 'import', sharedPath(`models/${model}`)])).code).toBe(0)
+  /** A data folder of its own with the model in it. */
+  function homeWithModel(): string {
+    const home = processes.home()
+    cpSync(join(imported, 'models'), join(home, 'models'), { recursive: true })
     return home
   }
 
   async function host(blocks: string, bootstrap?: RunningNode): Promise<RunningNode> {
-    const home = await importModel(processes, processes.home())
     const known = bootstrap ? ['--bootstrap', bootstrap.address] : []
-    return await processes.up(home, ['--model', model, '--blocks', blocks, ...known])
+    return await processes.up(homeWithModel(), ['--model', model, '--blocks', blocks, ...known])
   }
 
   async function ledgerOf(home: string): Promise<LedgerList['rows']> {
@@ -45,8 +49,8 @@ describe.skipIf(!hasShared('models/stories260K'))('a swarm of processes', () => 
   test('three hosts make the same text as one machine, and both sides write it down', async () => {
     processes = createProcesses()
     const first = await host('0:2')
-    const hosts = [first, await host('2:4', first), await host('4:5', first)]
-    const client = await importModel(processes, processes.home())
+    const hosts = [first, ...(await Promise.all([host('2:4', first), host('4:5', first)]))]
+    const client = homeWithModel()
 
     const made = await processes.quiltbee(client, [...request, '--bootstrap', first.address])
     expect(made).toEqual({ code: 0, stdout: expected, stderr: '' })
@@ -75,7 +79,7 @@ describe.skipIf(!hasShared('models/stories260K'))('a swarm of processes', () => 
       const first = await host('0:2')
       const middle = [await host('2:4', first), await host('2:4', first)]
       await host('4:5', first)
-      const client = await importModel(processes, processes.home())
+      const client = homeWithModel()
 
       const { events, code } = await generateAndKill(client, first, after, middle)
       expect(code).toBe(0)
@@ -96,9 +100,8 @@ describe.skipIf(!hasShared('models/stories260K'))('a swarm of processes', () => 
   test('without another host the missing blocks are named and the text so far is kept', async () => {
     processes = createProcesses()
     const first = await host('0:2')
-    const middle = await host('2:4', first)
-    await host('4:5', first)
-    const client = await importModel(processes, processes.home())
+    const [middle] = await Promise.all([host('2:4', first), host('4:5', first)])
+    const client = homeWithModel()
 
     const { events, code, stderr } = await generateAndKill(client, first, 10, [middle])
     expect(code).toBe(4)

@@ -159,7 +159,7 @@ function hop(from: PeerSummary | null, span: Span): Hop {
 
 function ordinary(nowMs: number): Scenario {
   const peers = [peer(0, [{ start: 4, end: 8 }], 0.84), peer(1, [{ start: 2, end: 6 }], 12.4), peer(2, [], null)]
-  const ledger = ledgerOf(137, nowMs, peers)
+  const ledger = ledgerOf(12, nowMs, peers)
   const mine = { start: 0, end: 4 }
   return {
     apiVersion,
@@ -222,6 +222,11 @@ function pausedFor(reason: 'paused-by-owner' | 'on-battery' | 'not-enough-memory
       coverage: cover(8, null, base.status.peers),
     })
   }
+}
+
+const longLedger: Change = (base, nowMs) => {
+  const ledger = ledgerOf(137, nowMs, base.status.peers)
+  return { ...withStatus(base, { ledgerEntries: ledger.length }), ledger }
 }
 
 const alone: Change = (base) => ({
@@ -297,7 +302,7 @@ const hostile: Change = (base) => {
 }
 
 const changes = {
-  hosting: (base) => base,
+  hosting: longLedger,
   alone,
   starting: (base) =>
     withStatus(base, { hosting: { kind: 'starting' }, model: null, budget: null, coverage: [], peers: [] }),
@@ -325,7 +330,7 @@ const changes = {
     ...base,
     script: { ...base.script, failure: { afterTokens: 14, code: 'missing-blocks', params: { blocks: '4:8' } } },
   }),
-  'broken-ledger': (base) => ({ ...base, verdict: { kind: 'broken', sequence: 88, because: 'hash' } }),
+  'broken-ledger': (base) => ({ ...base, verdict: { kind: 'broken', sequence: 8, because: 'hash' } }),
   failing: (base) => ({ ...base, failing: { code: 'storage-failed', params: { what: 'the volume was removed' } } }),
   hostile,
   silent: (base) => ({ ...base, silent: true }),

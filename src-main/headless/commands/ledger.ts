@@ -1,13 +1,5 @@
 import type { Command } from 'commander'
-import { dataDirectory } from '#adapters/files/data-directory.ts'
-import { listLedger } from '#app/ledger-list.ts'
-import { verifyLedger } from '#app/verify-ledger.ts'
-import { openLedger } from '#assembly/ledger.ts'
-import type { LedgerList, LedgerVerdict } from '#contracts/api/ledger.ts'
-import { shortDigest } from '#contracts/digest.ts'
-import { formatSpan } from '#contracts/span.ts'
 import { integer } from '../options.ts'
-import { exitCodes, formatBytes, formatTable, print, printJson } from '../output.ts'
 
 /** `quiltbee ledger list|verify`: reads the ledger itself, whether a node runs or not. */
 export function addLedger(program: Command): void {
@@ -18,52 +10,11 @@ export function addLedger(program: Command): void {
     .option('--profile <name>', 'which node of this machine')
     .option('--limit <count>', 'how many', integer({ min: 1, max: 500 }), 50)
     .option('--json', 'print one JSON object')
-    .action(list)
+    .action(async (options) => (await import('../actions/ledger.ts')).list(options))
   ledger
     .command('verify')
     .description('walk the whole chain: hashes, signatures, nothing missing')
     .option('--profile <name>', 'which node of this machine')
     .option('--json', 'print one JSON object')
-    .action(verify)
-}
-
-async function list(options: { profile?: string; limit: number; json?: true }): Promise<void> {
-  await using ledger = await openLedger(dataDirectory(options))
-  const page = await listLedger(ledger, { before: null, limit: options.limit, kind: null })
-  if (options.json) printJson(page)
-  else print(describeEntries(page))
-}
-
-async function verify(options: { profile?: string; json?: true }): Promise<void> {
-  await using ledger = await openLedger(dataDirectory(options))
-  let verdict: LedgerVerdict | null = null
-  for await (const event of verifyLedger(ledger)) if (event.type === 'verdict') verdict = event.verdict
-  if (verdict === null) return
-  if (options.json) printJson(verdict)
-  else print(describeVerdict(verdict))
-  if (verdict.kind === 'broken') process.exitCode = exitCodes.ledger
-}
-
-function describeEntries(page: LedgerList): string {
-  if (page.rows.length === 0) return 'No entries yet. The first appears when a session through this node has ended.'
-  const heading = ['#', 'when', 'kind', 'peer', 'model', 'blocks', 'in', 'out', 'received', 'sent', 'outcome']
-  const rows = page.rows.map((row) => [
-    String(row.sequence),
-    new Date(row.startedAtMs).toISOString(),
-    row.kind,
-    row.self ? 'this node' : row.peerId,
-    shortDigest(row.modelDigest),
-    formatSpan(row.span),
-    String(row.tokensIn),
-    String(row.tokensOut),
-    formatBytes(row.bytesReceived),
-    formatBytes(row.bytesSent),
-    row.outcome,
-  ])
-  return `${formatTable([heading, ...rows])}\n${page.totalEntries} entries in all.`
-}
-
-function describeVerdict(verdict: LedgerVerdict): string {
-  if (verdict.kind === 'intact') return `Intact: ${verdict.entries} entries, every hash and signature holds.`
-  return `Broken at entry ${verdict.sequence} (${verdict.because}); the entries before it hold.`
+    .action(async (options) => (await import('../actions/ledger.ts')).verify(options))
 }

@@ -1,9 +1,4 @@
 import type { Command } from 'commander'
-import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
-import { summariseModel } from '#app/model-summary.ts'
-import { openModelStore } from '#assembly/model-store.ts'
-import { shortDigest } from '#contracts/digest.ts'
-import { formatBytes, formatTable, print, printJson } from '../output.ts'
 
 /** `quiltbee model import|list`. */
 export function addModel(program: Command): void {
@@ -13,52 +8,10 @@ export function addModel(program: Command): void {
     .description('check and copy a model: a Hugging Face folder, or a llama2.c .bin file (or the folder that holds it)')
     .option('--name <name>', 'what to call it; by default the name of its folder or file')
     .option('--json', 'print one JSON object')
-    .action(importModel)
+    .action(async (path, options) => (await import('../actions/model.ts')).importModel(path, options))
   model
     .command('list')
     .description('list the models that can be hosted or used here')
     .option('--json', 'print one JSON array')
-    .action(listModels)
-}
-
-async function importModel(path: string, options: { name?: string; json?: true }): Promise<void> {
-  const directory = dataDirectory()
-  createDataDirectory(directory)
-  const store = openModelStore(directory)
-  const { signal, done } = cancelOnInterrupt()
-  const manifest = await store.import(path, {
-    ...(options.name === undefined ? {} : { name: options.name }),
-    signal,
-    onProgress: showProgress,
-  })
-  done()
-  const summary = summariseModel(manifest)
-  if (options.json) return printJson(summary)
-  print(`Imported ${summary.name} (${shortDigest(summary.digest)}), ${formatBytes(summary.sizeBytes)}.`)
-}
-
-async function listModels(options: { json?: true }): Promise<void> {
-  const summaries = (await openModelStore(dataDirectory()).list()).map(summariseModel)
-  if (options.json) return printJson(summaries)
-  const rows = summaries.map((model) => [
-    model.name,
-    shortDigest(model.digest),
-    String(model.config.blockCount),
-    String(model.config.contextLength),
-    formatBytes(model.sizeBytes),
-  ])
-  print(formatTable([['name', 'digest', 'blocks', 'context', 'size'], ...rows]))
-}
-
-function showProgress(progress: { bytesDone: number; bytesTotal: number }): void {
-  if (!process.stderr.isTTY) return
-  const percent = Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))
-  process.stderr.write(`\rReading and checking: ${percent} %${percent === 100 ? '\n' : ''}`)
-}
-
-function cancelOnInterrupt(): { signal: AbortSignal; done(): void } {
-  const controller = new AbortController()
-  const abort = () => controller.abort()
-  process.once('SIGINT', abort)
-  return { signal: controller.signal, done: () => process.off('SIGINT', abort) }
+    .action(async (options) => (await import('../actions/model.ts')).listModels(options))
 }

@@ -1,4 +1,5 @@
 /** A peer that speaks libp2p correctly and our protocols as badly as a test wants. */
+import type { Connection } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createFrameChannel, type FrameChannel } from '#adapters/libp2p/frame-channel.ts'
 import type { SwarmNode } from '#adapters/libp2p/node.ts'
@@ -36,8 +37,19 @@ export function addressOf(target: Target): Multiaddr {
   return multiaddr(target.addresses()[0])
 }
 
+/** Tries again for a while: all peers of a test share one address, and with it one allowance of connections a second. */
+async function connected(node: SwarmNode, target: Target, attempts = 20): Promise<Connection> {
+  try {
+    return await node.dial(addressOf(target))
+  } catch (error) {
+    if (attempts === 0) throw error
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    return await connected(node, target, attempts - 1)
+  }
+}
+
 export async function rawStream(node: SwarmNode, target: Target, protocol: string) {
-  const connection = await node.dial(addressOf(target))
+  const connection = await connected(node, target)
   return await connection.newStream(protocol, { maxOutboundStreams: 1_000 })
 }
 

@@ -20,7 +20,7 @@ import {
   untilClosed,
 } from './raw-peer.ts'
 
-const timeouts = { helloMs: 300, openMs: 1_000, stepMs: 500, frameMs: 400, idleSessionMs: 600, closeMs: 200 }
+const timeouts = { helloMs: 300, openMs: 1_000, stepMs: 500, frameMs: 400, idleSessionMs: 600, closeMs: 50 }
 const one = new Float32Array(rawHiddenSize).fill(1)
 
 let harness: Libp2pHarness

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { type ConnectionState, createConnection, retryDelayMs } from '#renderer/client/connection.ts'
 import { toFailure } from '#renderer/client/failure.ts'
 import type { Client, Link } from '#renderer/client/link.ts'
-import { apiUrl } from '#renderer/client/websocket-link.ts'
 import { createInMemoryNode } from '#test/fakes/in-memory-node.ts'
 import type { ScenarioName } from '#test/fakes/in-memory-node-scenarios.ts'
 
@@ -68,6 +67,25 @@ describe('the connection', () => {
     connection.stop()
   })
 
+  test('trying now gives up a try that hangs', async () => {
+    const signals: AbortSignal[] = []
+    const hanging = (signal: AbortSignal): Promise<Link> =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+    const connection = createConnection({
+      openLink: async (signal) => (signals.push(signal) === 1 ? await hanging(signal) : linkTo('hosting')),
+      wait: () => new Promise(() => {}),
+      nowMs: () => 1000,
+    })
+    const connected = new Promise<void>((resolve) => {
+      connection.subscribe((state) => state.kind === 'connected' && resolve())
+    })
+    connection.start()
+    connection.retry()
+    await connected
+    expect(signals).toHaveLength(2)
+    connection.stop()
+  })
+
   test('a node of another version ends the tries', async () => {
     const { connection, states, until } = watchConnection(() => linkTo('old-version'))
     connection.start()
@@ -104,9 +122,4 @@ describe('failures of calls', () => {
     expect(toFailure(new DOMException('closed', 'AbortError')).code).toBe('connection-lost')
     expect(toFailure(new Error('Cannot send message, WebSocket is not open.')).code).toBe('connection-lost')
   })
-})
-
-test('the API lives beside the page', () => {
-  expect(apiUrl('http://127.0.0.1:4000')).toBe('ws://127.0.0.1:4000/api')
-  expect(apiUrl('https://node.example')).toBe('wss://node.example/api')
 })
