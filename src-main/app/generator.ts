@@ -28,7 +28,7 @@ export interface GeneratorComponents {
   /** Null when this node is in no swarm. */
   readonly swarm: Swarm | null
   readonly selfId: string
-  readonly ledger: Pick<LedgerStore, 'append'>
+  readonly ledger: Pick<LedgerStore, 'append' | 'journal'>
   readonly clock: Clock
   readonly logger: Logger
   readonly newSessionId: () => string
@@ -161,9 +161,13 @@ async function openRoute(
       ...components,
       nodeName: null,
       local: local?.modelDigest === manifest.digest ? local.runner : null,
-      recordSession: async (record) => {
-        await ledger.append(record)
-        onRecorded()
+      ledger: {
+        journal: (record) => ledger.journal(record),
+        append: async (record) => {
+          const entry = await ledger.append(record)
+          onRecorded()
+          return entry
+        },
       },
     },
     { ...request, modelDigest: manifest.digest, config: manifest.config, localOnly },

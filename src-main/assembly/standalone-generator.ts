@@ -34,6 +34,7 @@ export async function openLocalGenerator(init: {
 }): Promise<StandaloneGenerator> {
   await using parts = new AsyncDisposableStack()
   const ledger = parts.use(await openLedger(init.directory))
+  await ledger.ledger.recover()
   const logger = parts.adopt(openLogFile(init.directory.logFile, 'info'), (log) => log.close())
   const model = await openModelStore(init.directory).open(init.model)
   parts.defer(() => model.close())
@@ -52,6 +53,7 @@ export async function openSwarmGenerator(init: {
 }): Promise<StandaloneGenerator> {
   await using parts = new AsyncDisposableStack()
   const ledger = parts.use(await openLedger(init.directory))
+  await ledger.ledger.recover()
   const logger = parts.adopt(openLogFile(init.directory.logFile, 'info'), (log) => log.close())
   const { identity, verifier } = ledger
   const swarm = await createLibp2pSwarm(

@@ -3,7 +3,7 @@
  * `contracts/errors.ts`, and for the two failures only a page can see: the node out of reach, and one of another version.
  */
 import type { ErrorCode, ErrorParams } from '#contracts/errors.ts'
-import { displayText, formatBytes, formatCount } from './format.ts'
+import { displayText, formatBytes, formatCount, isShowable } from './format.ts'
 
 export type FailureCode = ErrorCode | 'connection-lost'
 export type Failure = { readonly code: FailureCode; readonly params: ErrorParams }
@@ -26,12 +26,12 @@ function sentence(words: string): string {
 
 function count(params: ErrorParams, name: string, otherwise: string): string {
   const value = params[name]
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? formatCount(value) : otherwise
+  return typeof value === 'number' && isShowable(value) ? formatCount(value) : otherwise
 }
 
 function bytes(params: ErrorParams, name: string, otherwise: string): string {
   const value = params[name]
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? formatBytes(value) : otherwise
+  return typeof value === 'number' && isShowable(value) ? formatBytes(value) : otherwise
 }
 
 /** `2:4, 6:7`, as the node names spans, to `blocks 2–3 and 6`, as people count. */

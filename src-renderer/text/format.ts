@@ -14,13 +14,14 @@ const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', y
 
 type Maybe = number | null | undefined
 
-function known(value: Maybe): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+/** Beyond the safe integers nothing was counted or measured: such a number is an error or a lie. */
+export function isShowable(value: Maybe): value is number {
+  return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER
 }
 
 /** `12,345`: an exact count. */
 export function formatCount(value: Maybe): string {
-  return known(value) ? whole.format(Math.trunc(value)) : notDetected
+  return isShowable(value) ? whole.format(Math.trunc(value)) : notDetected
 }
 
 /** `1 token`, `12 tokens`. The plural is the singular with an s unless given. */
@@ -30,14 +31,14 @@ export function formatPlural(value: Maybe, one: string, many = `${one}s`): strin
 
 /** `3.14`: a bare measure, for figures whose unit stands beside them. */
 export function formatMeasure(value: Maybe): string {
-  return known(value) ? measure.format(value) : notDetected
+  return isShowable(value) ? measure.format(value) : notDetected
 }
 
 const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
 
 /** `1.2 GiB`: binary units, never more than three digits before the point. */
 export function formatBytes(bytes: Maybe): string {
-  if (!known(bytes)) return notDetected
+  if (!isShowable(bytes)) return notDetected
   let value = bytes
   let unit = 0
   while (value >= 999.5 && unit < byteUnits.length - 1) {
@@ -49,11 +50,11 @@ export function formatBytes(bytes: Maybe): string {
 
 /** `12.3 tokens/s`. */
 export function formatRate(tokensPerSecond: Maybe): string {
-  return known(tokensPerSecond) ? `${measure.format(tokensPerSecond)} tokens/s` : notDetected
+  return isShowable(tokensPerSecond) ? `${measure.format(tokensPerSecond)} tokens/s` : notDetected
 }
 
 export function formatPercent(value: Maybe): string {
-  return known(value) ? `${whole.format(value)} %` : notDetected
+  return isShowable(value) ? `${whole.format(value)} %` : notDetected
 }
 
 const second = 1000
@@ -71,7 +72,7 @@ function twoUnits(ms: number, large: number, largeName: string, small: number, s
 
 /** `850 ms`, `12.3 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
 export function formatDuration(milliseconds: Maybe): string {
-  if (!known(milliseconds)) return notDetected
+  if (!isShowable(milliseconds)) return notDetected
   if (milliseconds < 999.5) return `${measure.format(milliseconds)} ms`
   if (milliseconds < 59_950) return `${measure.format(milliseconds / second)} s`
   if (milliseconds < hour - 500) return twoUnits(milliseconds, minute, 'min', second, 's')
@@ -81,7 +82,7 @@ export function formatDuration(milliseconds: Maybe): string {
 
 /** `just now`, `42 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. A time ahead of this clock counts as now. */
 export function formatAgo(thenMs: Maybe, nowMs: number): string {
-  if (!known(thenMs)) return notDetected
+  if (!isShowable(thenMs)) return notDetected
   const age = Math.max(0, nowMs - thenMs)
   if (age < 5 * second) return 'just now'
   if (age < minute) return `${Math.floor(age / second)} s ago`
@@ -94,7 +95,7 @@ export function formatAgo(thenMs: Maybe, nowMs: number): string {
 const largestTimeMs = 8.64e15
 
 function isTime(timeMs: Maybe): timeMs is number {
-  return known(timeMs) && timeMs <= largestTimeMs
+  return isShowable(timeMs) && timeMs <= largestTimeMs
 }
 
 /** `15:40`. */

@@ -61,6 +61,25 @@ describe('a node’s life', () => {
     expect((await processes.quiltbee(home, ['ledger', 'verify'])).code).toBe(0)
   })
 
+  test('a killed client’s session becomes an entry the next time something is generated', async () => {
+    const host = await processes.up(processes.home(), [])
+    const client = processes.home()
+    const request = ['generate', '--events', '--temperature', '0', '--bootstrap', host.address]
+    const killed = await processes.quiltbee(client, [...request, '--max-tokens', '200'], {
+      onLine: (line, child) => {
+        if (JSON.parse(line).type === 'text') child.kill('SIGKILL')
+      },
+    })
+    expect(killed.code).toBeNull()
+    await processes.quiltbee(client, [...request, '--max-tokens', '2'])
+    const ledger = JSON.parse((await processes.quiltbee(client, ['ledger', 'list', '--json'])).stdout)
+    expect(ledger.rows).toMatchObject([
+      { kind: 'used', peerId: host.peerId, outcome: 'completed', tokensOut: 1 },
+      { kind: 'used', peerId: host.peerId, outcome: 'failed' },
+    ])
+    expect((await processes.quiltbee(client, ['ledger', 'verify'])).code).toBe(0)
+  })
+
   test('secrets are for their owner alone', async () => {
     const node = await processes.up(processes.home(), [])
     const profile = join(node.home, 'profiles/default')

@@ -14,6 +14,10 @@ export interface Finished {
   readonly stderr: string
 }
 
+export interface CommandOptions {
+  readonly onLine?: (line: string, child: ChildProcess) => void
+}
+
 export interface RunningNode {
   readonly home: string
   readonly process: ChildProcess
@@ -28,7 +32,7 @@ export interface Processes {
   /** A fresh data folder, removed at the end. */
   home(): string
   /** Runs one command to its end. */
-  quiltbee(home: string, args: readonly string[], options?: { onLine?: (line: string) => void }): Promise<Finished>
+  quiltbee(home: string, args: readonly string[], options?: CommandOptions): Promise<Finished>
   /** Starts `up` and resolves once its blocks are loaded (or paused, or failed). */
   up(home: string, args: readonly string[]): Promise<RunningNode>
   /** Kills whatever still runs and removes the folders. */
@@ -61,7 +65,8 @@ export function createProcesses(): Processes {
       const child = start(home, args)
       const stderr = collect(child.stderr)
       const stdout = collect(child.stdout)
-      if (child.stdout && options.onLine) createInterface({ input: child.stdout }).on('line', options.onLine)
+      const { onLine } = options
+      if (child.stdout && onLine) createInterface({ input: child.stdout }).on('line', (line) => onLine(line, child))
       const code = await endOf(child)
       return { code, stdout: stdout(), stderr: stderr() }
     },

@@ -12,6 +12,7 @@ import {
 import { ProtocolViolationError } from '#contracts/wire/violation.ts'
 import { PeerLostError, SessionRefusedError } from '#core/errors.ts'
 import type { RemoteSession, SessionRequest } from '#core/ports/swarm.ts'
+import { asError } from './as-error.ts'
 import { createFrameChannel, type FrameChannel, StreamLostError } from './frame-channel.ts'
 import type { Timeouts } from './limits.ts'
 
@@ -148,8 +149,4 @@ function reported(body: Uint8Array): Error {
   const message = decodeHostControl(body)
   if (message.type === 'error') return new CodedError(message.code, `the host reported ${message.code}`)
   return new ProtocolViolationError('inference', `${message.type} in the middle of a session`)
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

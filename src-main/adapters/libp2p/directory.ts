@@ -11,6 +11,7 @@ import {
   maximumAnswerBytes,
   maximumQuestionBytes,
 } from '#contracts/wire/directory/messages.ts'
+import { asError } from './as-error.ts'
 import { createFrameChannel } from './frame-channel.ts'
 import { directoryQuestionsPerPeer, type Timeouts } from './limits.ts'
 import type { Log } from './log.ts'
@@ -89,8 +90,4 @@ export function createDirectory(
 function fromAnywhere<T>(list: readonly T[]): readonly T[] {
   const start = Math.floor(Math.random() * list.length)
   return [...list.slice(start), ...list.slice(0, start)]
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

@@ -16,6 +16,9 @@ export class StreamTimeoutError extends Error {
   override readonly name = 'StreamTimeoutError'
 }
 
+/** Smaller frames go out in one piece: one encryption, one packet, nothing held back to wait for an acknowledgement. */
+const joinBelowBytes = 64 * 1024
+
 export interface ReadOptions {
   /** Until the frame's first byte. */
   readonly waitMs: number
@@ -67,8 +70,11 @@ export function createFrameChannel(stream: Stream): FrameChannel {
   })
   if (stream.status !== 'open') closed.abort(new StreamLostError('the stream is closed'))
 
-  function resume(): void {
-    if (stream.readStatus === 'paused' && assembler.bufferedBytes <= allowance) stream.resume()
+  /** True when the stream was paused; what had been held back has then been pushed already. */
+  function resume(): boolean {
+    if (stream.readStatus !== 'paused' || assembler.bufferedBytes > allowance) return false
+    stream.resume()
+    return true
   }
 
   function more(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
@@ -96,7 +102,7 @@ export function createFrameChannel(stream: Stream): FrameChannel {
         const body = assembler.next(limitBytes)
         if (body !== null) return body
         options.signal?.throwIfAborted()
-        resume()
+        if (resume()) continue
         if (ended || (closed.signal.aborted && stream.readBufferLength === 0)) return atEnd()
         if (assembler.begun) deadlineMs ??= performance.now() + options.frameMs
         const waitMs = deadlineMs === null ? options.waitMs : deadlineMs - performance.now()
@@ -119,7 +125,7 @@ export function createFrameChannel(stream: Stream): FrameChannel {
     const frame = [encodeFramePrefix(length), ...parts]
     let canSendMore = true
     try {
-      for (const part of frame) {
+      for (const part of length <= joinBelowBytes ? [joined(frame)] : frame) {
         bytesSent += part.length
         canSendMore = stream.send(part)
       }
@@ -166,6 +172,16 @@ export function createFrameChannel(stream: Stream): FrameChannel {
     close,
     abort: (error) => stream.abort(error),
   }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.length
+  }
+  return whole
 }
 
 function abortedOf(signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Stream, StreamMessageEvent } from '@libp2p/interface'
 import type { KadDHTComponents } from '@libp2p/kad-dht'
 import { ProtocolViolationError } from '#contracts/wire/violation.ts'
+import { asError } from './as-error.ts'
 import type { FrameLimits } from './limits.ts'
 
 type Registrar = KadDHTComponents['registrar']
@@ -80,7 +81,7 @@ export function guardStream(stream: Stream, limits: FrameLimits): Stream {
       else for (const part of event.data) guard.follow(part)
       return true
     } catch (error) {
-      stream.abort(error instanceof Error ? error : new Error(String(error)))
+      stream.abort(asError(error))
       return false
     }
   }

@@ -5,7 +5,6 @@
 import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Ed25519PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Digest } from '#contracts/digest.ts'
 import { CodedError } from '#contracts/errors.ts'
 import { announceProtocol } from '#contracts/wire/announce/messages.ts'
@@ -14,9 +13,11 @@ import { inferenceProtocol } from '#contracts/wire/inference/messages.ts'
 import { PeerLostError } from '#core/errors.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Identity, SignatureVerifier } from '#core/ports/keys.ts'
-import type { SpanOffer, Swarm } from '#core/ports/swarm.ts'
+import type { Swarm } from '#core/ports/swarm.ts'
+import { asError } from './as-error.ts'
 import { createChangeSignal } from './change-signal.ts'
 import { openClientSession } from './client-session.ts'
+import { dialableAddresses } from './dialable-addresses.ts'
 import { createDirectory } from './directory.ts'
 import { createHostedSessions } from './hosted-sessions.ts'
 import { defaultTimeouts, maxDirectoryStreams, maxSessionStreams, type Timeouts } from './limits.ts'
@@ -27,6 +28,7 @@ import { createSwarmNode, type SwarmNode } from './node.ts'
 import { createOfferBook } from './offer-book.ts'
 import { createOfferIntake } from './offer-intake.ts'
 import { createOwnOffer } from './own-offer.ts'
+import { waitForOffers } from './wait-for-offers.ts'
 
 export interface Libp2pSwarmComponents {
   readonly identity: Identity & { readonly privateKey: Ed25519PrivateKey }
@@ -143,7 +145,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     const id = peerIdFromString(peerId)
     const open = node.getConnections(id).find((connection) => connection.status === 'open')
     if (open) return open
-    const addresses = parseAddresses(book.addressesOf(peerId), peerId)
+    const addresses = dialableAddresses(book.addressesOf(peerId), peerId)
     return await node.dial(addresses.length > 0 ? addresses : id, { signal })
   }
 
@@ -215,49 +217,6 @@ const verdictResults = {
   bad: TopicValidatorResult.Reject,
 } as const
 
-/** Only addresses that name the peer, or no peer: dialling them reaches it or nobody. */
-function parseAddresses(addresses: readonly string[], peerId: string): Multiaddr[] {
-  return addresses.flatMap((address) => {
-    try {
-      const parsed = multiaddr(address)
-      const named = parsed.getComponents().find((component) => component.name === 'p2p')?.value
-      if (named === undefined) return [parsed.encapsulate(`/p2p/${peerId}`)]
-      return named === peerId ? [parsed] : []
-    } catch {
-      return []
-    }
-  })
-}
-
-function waitForOffers(
-  known: () => readonly SpanOffer[],
-  enough: (offers: readonly SpanOffer[]) => boolean,
-  options: { listen: (listener: () => void) => () => void; timeoutMs: number; signal?: AbortSignal },
-): Promise<readonly SpanOffer[]> {
-  const { signal } = options
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer)
-      forget()
-      signal?.removeEventListener('abort', aborted)
-    }
-    const finish = () => {
-      stop()
-      resolve(known())
-    }
-    const aborted = () => {
-      stop()
-      reject(signal?.reason)
-    }
-    const forget = options.listen(() => {
-      if (enough(known())) finish()
-    })
-    const timer = setTimeout(finish, options.timeoutMs)
-    signal?.addEventListener('abort', aborted, { once: true })
-    if (enough(known())) finish()
-  })
-}
-
 function asStartError(cause: unknown, listen: readonly string[]): Error {
   const taken = cause instanceof Error && /EADDRINUSE/.test(`${cause.message} ${String(cause.cause)}`)
   if (taken)
@@ -267,7 +226,7 @@ function asStartError(cause: unknown, listen: readonly string[]): Error {
       { address: listen.join(', ') },
       { cause },
     )
-  return cause instanceof Error ? cause : new Error(String(cause))
+  return asError(cause)
 }
 
 function after(delayMs: number): Promise<void> {

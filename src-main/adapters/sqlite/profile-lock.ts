@@ -9,6 +9,9 @@ export interface ProfileLock {
   release(): void
 }
 
+/** Keeps held locks from the garbage collector, which would close the database and let go of the lock. */
+const heldLocks = new Set<Database.Database>()
+
 /** Throws `profile-locked` when another process holds the profile. */
 export function acquireProfileLock(file: string, profile: string): ProfileLock {
   const database = new Database(file, { timeout: 0 })
@@ -18,5 +21,11 @@ export function acquireProfileLock(file: string, profile: string): ProfileLock {
     database.close()
     throw new CodedError('profile-locked', `a node runs on profile ${profile} already`, { profile }, { cause })
   }
-  return { release: () => database.close() }
+  heldLocks.add(database)
+  return {
+    release() {
+      heldLocks.delete(database)
+      database.close()
+    },
+  }
 }

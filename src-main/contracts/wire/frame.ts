@@ -98,7 +98,8 @@ export function createFrameAssembler(where: string): FrameAssembler {
     },
     push(chunk) {
       if (chunk.length === 0) return
-      chunks.push(chunk)
+      // A plain view: subclasses (Node's Buffer) give `slice` another meaning.
+      chunks.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
       bufferedBytes += chunk.length
     },
     next(limitBytes) {

@@ -4,21 +4,18 @@
  */
 import type { Hop, HopReport } from '#contracts/api/chat.ts'
 import type { Digest } from '#contracts/digest.ts'
-import type { SessionOutcome, SessionRecord } from '#contracts/receipt/ledger-entry.ts'
+import type { SessionOutcome } from '#contracts/receipt/ledger-entry.ts'
 import { PeerLostError } from '../errors.ts'
-import type { Clock } from '../ports/clock.ts'
 import type { SpanRunner } from '../ports/engine.ts'
 import type { Swarm } from '../ports/swarm.ts'
 import type { PlannedHop } from './plan-route.ts'
+import { createSessionEntry, type SessionEntryComponents } from './session-entry.ts'
 import { countStep, noTokens } from './token-counts.ts'
 
-export interface HopComponents {
+export interface HopComponents extends SessionEntryComponents {
   readonly swarm: Pick<Swarm, 'openSession'> | null
   readonly local: SpanRunner | null
-  readonly clock: Clock
   readonly newSessionId: () => string
-  /** Makes a record durable; the application passes `LedgerStore.append`. */
-  readonly recordSession: (record: SessionRecord) => Promise<unknown>
 }
 
 export interface HopRequest {
@@ -61,12 +58,21 @@ export async function openHopSession(
   signal: AbortSignal | undefined,
 ): Promise<HopSession> {
   const sessionId = components.newSessionId()
-  const startedAtMs = Math.floor(components.clock.now())
-  const openedAtMs = components.clock.monotonicMs()
-  const runner = await orHopFailure(signal, () => openRunner(components, request, hop, sessionId, signal))
+  const { peerId, span } = hop
+  const { modelDigest } = request
   let position = 0
   let counts = noTokens
   let outcome: SessionOutcome | null = null
+  const runner = await orHopFailure(signal, () => openRunner(components, request, hop, sessionId, signal))
+  const entry = createSessionEntry(components, () => {
+    return { kind: 'used', sessionId, peerId, modelDigest, span, ...counts, ...runner.traffic() }
+  })
+  try {
+    await entry.begin()
+  } catch (error) {
+    await runner.close()
+    throw error
+  }
 
   return {
     hop,
@@ -79,17 +85,15 @@ export async function openHopSession(
       const tokens = hidden.length / request.hiddenSize
       counts = countStep(counts, position, tokens)
       position += tokens
+      entry.progressed()
       return output
     },
     report: () => ({ ...hop, ...counts, ...runner.traffic(), outcome: outcome ?? 'completed' }),
     async close(how) {
       if (outcome !== null) return
       outcome = how
-      const durationMs = Math.round(components.clock.monotonicMs() - openedAtMs)
       await runner.close()
-      const { peerId, span } = hop
-      const what = { kind: 'used', sessionId, peerId, modelDigest: request.modelDigest, span } as const
-      await components.recordSession({ ...what, ...counts, ...runner.traffic(), startedAtMs, durationMs, outcome })
+      await entry.end(how)
     },
   }
 }

@@ -1,19 +1,13 @@
-/**
- * One session this node serves to a peer: its KV cache, its counts, and its one line in the ledger however it ends. While
- * it lasts the journal has a note of it, at most `journalPeriodMs` old, which a crash turns into that line.
- */
+/** One session this node serves to a peer: its KV cache, its counts, and its one line in the ledger however it ends. */
 import type { Digest } from '#contracts/digest.ts'
 import { CodedError } from '#contracts/errors.ts'
-import type { SessionOutcome, SessionRecord } from '#contracts/receipt/ledger-entry.ts'
+import type { SessionOutcome } from '#contracts/receipt/ledger-entry.ts'
 import { ContextTooLongError, SessionRefusedError } from '../errors.ts'
-import type { Clock } from '../ports/clock.ts'
 import type { SpanSession } from '../ports/engine.ts'
-import type { LedgerStore } from '../ports/ledger-store.ts'
 import type { HostedSession } from '../ports/swarm.ts'
 import type { ComputeQueue } from './compute-queue.ts'
+import { createSessionEntry, type SessionEntryComponents } from './session-entry.ts'
 import { countStep, noTokens } from './token-counts.ts'
-
-const journalPeriodMs = 5000
 
 /** A peer sent what the session's state does not allow. */
 export class SessionViolationError extends CodedError {
@@ -22,9 +16,7 @@ export class SessionViolationError extends CodedError {
   }
 }
 
-export interface ServedSessionComponents {
-  readonly ledger: Pick<LedgerStore, 'append' | 'journal'>
-  readonly clock: Clock
+export interface ServedSessionComponents extends SessionEntryComponents {
   readonly queue: ComputeQueue
 }
 
@@ -50,33 +42,17 @@ export async function startServedSession(
   components: ServedSessionComponents,
   init: ServedSessionInit,
 ): Promise<ServedSession> {
-  const { ledger, clock, queue } = components
-  const { peerId, hiddenSize, cache } = init
-  const startedAtMs = Math.floor(clock.now())
-  const openedAtMs = clock.monotonicMs()
+  const { queue } = components
+  const { sessionId, modelDigest, peerId, hiddenSize, cache } = init
+  const { span } = cache
   const ending = new AbortController()
   let traffic = { bytesReceived: 0, bytesSent: 0 }
   let counts = noTokens
   let step: Promise<unknown> | null = null
-  let journalledAtMs = openedAtMs
-  let note: Promise<unknown> = Promise.resolve()
   let end: Promise<void> | null = null
-
-  function record(outcome: SessionOutcome): SessionRecord {
-    const { sessionId, modelDigest } = init
-    const durationMs = Math.round(clock.monotonicMs() - openedAtMs)
-    const what = { kind: 'served', sessionId, peerId, modelDigest, span: cache.span } as const
-    return { ...what, ...counts, ...traffic, startedAtMs, durationMs, outcome }
-  }
-
-  /** Notes are written one after the other, and never after the entry: the entry would be made twice. */
-  function journalNowAndThen(): void {
-    const now = clock.monotonicMs()
-    if (end !== null || now - journalledAtMs < journalPeriodMs) return
-    journalledAtMs = now
-    // A journal that fails here costs nothing unless this process crashes; a ledger that is broken says so at the end.
-    note = note.then(() => ledger.journal(record('failed'))).catch(() => {})
-  }
+  const entry = createSessionEntry(components, () => {
+    return { kind: 'served', sessionId, peerId, modelDigest, span, ...counts, ...traffic }
+  })
 
   async function compute(hidden: Float32Array, position: number, signal: AbortSignal): Promise<Float32Array> {
     if (position < cache.length) cache.truncate(position)
@@ -116,7 +92,7 @@ export async function startServedSession(
     try {
       const output = await computing
       counts = countStep(counts, position, hidden.length / hiddenSize)
-      journalNowAndThen()
+      entry.progressed()
       return output
     } finally {
       step = null
@@ -135,12 +111,11 @@ export async function startServedSession(
     await step?.catch(() => {}) // whoever asked for the step is told of its failure
     cache.dispose()
     init.onEnded()
-    await note
-    await ledger.append(record(outcome))
+    await entry.end(outcome)
   }
 
   try {
-    await ledger.journal(record('failed'))
+    await entry.begin()
   } catch (error) {
     cache.dispose()
     throw error
@@ -151,7 +126,7 @@ export async function startServedSession(
     progressed(now) {
       if (end !== null) return
       traffic = now
-      journalNowAndThen()
+      entry.progressed()
     },
     ended(how, finalTraffic) {
       if (end === null) traffic = finalTraffic

@@ -20,14 +20,19 @@ test('a killed process holds nothing any more', async () => {
   const file = join(folder, 'b.lock')
   const module = resolve(import.meta.dirname, '../../../src-main/adapters/sqlite/profile-lock.ts')
   const script = `import { acquireProfileLock } from ${JSON.stringify(module)}
-    acquireProfileLock(${JSON.stringify(file)}, 'x'); process.stdout.write('held'); setInterval(() => {}, 1000)`
-  const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    acquireProfileLock(${JSON.stringify(file)}, 'x')
+    setTimeout(() => { gc(); setTimeout(() => process.stdout.write('held'), 10) }, 10)
+    setInterval(() => {}, 1000)`
+  const holder = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const gone = new Promise((done) => holder.once('close', done))
-  await new Promise((held) => holder.stdout.once('data', held))
-  expect(() => acquireProfileLock(file, 'x')).toThrow('already')
-  holder.kill('SIGKILL')
-  await gone
+  try {
+    await new Promise((held) => holder.stdout.once('data', held))
+    expect(() => acquireProfileLock(file, 'x')).toThrow('already')
+  } finally {
+    holder.kill('SIGKILL')
+    await gone
+  }
   acquireProfileLock(file, 'x').release()
 })

@@ -73,6 +73,12 @@ describe('frames', () => {
     expect(assembled(chunk).next(8)?.buffer).toBe(chunk.buffer)
   })
 
+  it('are plain bytes, though they arrived in a Buffer', () => {
+    const body = assembled(Buffer.from([2, 1, 2])).next(8)
+    expect(body?.constructor).toBe(Uint8Array)
+    expect(body).toEqual(Uint8Array.of(1, 2))
+  })
+
   it('are begun by the first byte of their length', () => {
     const assembler = assembled(Uint8Array.of(0x80))
     expect(assembler.next(1024)).toBeNull()

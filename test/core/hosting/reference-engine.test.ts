@@ -54,7 +54,6 @@ async function createWorld() {
     const failures: unknown[] = []
     const components = { swarm: client, local, clock, selfId: 'client', nodeName: null }
     const newSessionId = () => `00000000-0000-4000-8000-${`${ids++}`.padStart(12, '0')}`
-    const recordSession = ledger.store.append
     const events = generate(
       {
         config,
@@ -65,7 +64,7 @@ async function createWorld() {
         onFailure: (error) => failures.push(error),
         openPipeline: (request) =>
           openRoutedSession(
-            { ...components, newSessionId, recordSession },
+            { ...components, newSessionId, ledger: ledger.store },
             { ...request, modelDigest: digest, config, localOnly: local !== null, searchTimeoutMs: 5 },
           ),
       },

@@ -146,10 +146,30 @@ describe('a routed session', () => {
   test('tells when a session could not be recorded, but ends all of them first', async () => {
     const world = await createToySwarm()
     const hosts = [await world.host('a', { start: 0, end: 3 }), await world.host('b', { start: 3, end: 5 })]
-    await world.ledger.store.close()
-    const story = await tell(world.generate())
+    const story = await tell(world.generate(), (event) => {
+      if (event.type === 'text') void world.ledger.store.close()
+    })
     expect(story.text).toHaveLength(11)
     expect(story.last).toMatchObject({ type: 'error', code: 'storage-failed' })
     for (const { spanHost } of hosts) await spanHost.drain()
+  })
+
+  test('is noted in the journal while it lasts, so that a crash leaves a line all the same', async () => {
+    const world = await createToySwarm()
+    await world.host('a', { start: 0, end: 5 })
+    const session = await world.openSession()
+    expect(world.ledger.notes).toMatchObject([{ kind: 'used', peerId: 'a', outcome: 'failed' }])
+    await session.close('completed')
+    expect(world.ledger.notes).toEqual([])
+  })
+
+  test('does nothing that could not be recorded', async () => {
+    const world = await createToySwarm()
+    const { spanHost } = await world.host('a', { start: 0, end: 5 })
+    await world.ledger.store.close()
+    const story = await tell(world.generate())
+    expect(story.text).toBe('')
+    expect(story.last).toMatchObject({ type: 'error', code: 'storage-failed' })
+    await spanHost.drain()
   })
 })

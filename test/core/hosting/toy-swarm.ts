@@ -77,7 +77,7 @@ export async function createToySwarm() {
     const { local = null, ...rest } = init
     const components = { swarm: client, local, clock, newSessionId, selfId: 'client', nodeName: 'my node' }
     return openRoutedSession(
-      { ...components, recordSession: ledger.store.append },
+      { ...components, ledger: ledger.store },
       { modelDigest, config: toyConfig, maxLength: 64, localOnly: false, searchTimeoutMs: 5, ...rest },
     )
   }

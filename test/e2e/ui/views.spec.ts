@@ -14,6 +14,10 @@ const titles: Readonly<Record<Screen, string>> = { dashboard: 'Dashboard', chat:
 
 /** Situations that look alike on the other two screens are checked on the one they change. */
 const onlyOn: Partial<Record<ScenarioName, readonly Screen[]>> = {
+  starting: ['dashboard', 'chat'],
+  paused: ['dashboard', 'chat'],
+  'no-model': ['dashboard', 'chat'],
+  failed: ['dashboard', 'chat'],
   gpu: ['dashboard'],
   unknown: ['dashboard'],
   loading: ['dashboard'],

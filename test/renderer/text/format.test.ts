@@ -36,6 +36,7 @@ describe('formatting', () => {
         for (const text of shown) {
           expect(text).not.toMatch(/NaN|undefined|null|∞|Infinity|Invalid/)
           expect(text.length).toBeGreaterThan(0)
+          expect(text.length).toBeLessThan(32)
         }
       }),
       { numRuns: 300 },

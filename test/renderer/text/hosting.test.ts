@@ -73,6 +73,13 @@ describe('the machine in words', () => {
     ])
   })
 
+  test('of a long list of vector instructions the telling ones are shown', () => {
+    const { profile } = createScenario('hosting', nowMs)
+    const simd = ['mmx', 'sse', 'sse2', 'fma', 'avx', 'avx2', 'avx512f', 'avx512dq']
+    const [processor] = hardwareRows({ ...profile, cpu: { ...profile.cpu, simd } })
+    expect(processor?.note).toBe('8 cores, 16 threads, avx512f, avx2, fma')
+  })
+
   test('several graphics cards are numbered, each with what is known of it', () => {
     const rows = hardwareRows(createScenario('gpu', nowMs).profile).filter(({ name }) => name.startsWith('Graphics'))
     expect(rows).toEqual([

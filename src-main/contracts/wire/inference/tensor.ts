@@ -75,10 +75,10 @@ function decodeHeader(body: Uint8Array): { position: number; tokens: number } {
   return { position: view.getUint32(4, true), tokens: view.getUint32(8, true) }
 }
 
-/** All platforms this runs on are little-endian, so the bytes are the floats. */
+/** All platforms this runs on are little-endian, so the bytes are the floats. (A Node `Buffer`'s `slice` would not copy.) */
 function floatsOf(body: Uint8Array): Float32Array {
   const payload = body.subarray(tensorHeaderBytes)
-  const aligned = payload.byteOffset % Float32Array.BYTES_PER_ELEMENT === 0 ? payload : payload.slice()
+  const aligned = payload.byteOffset % Float32Array.BYTES_PER_ELEMENT === 0 ? payload : new Uint8Array(payload)
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.length / Float32Array.BYTES_PER_ELEMENT)
 }
 

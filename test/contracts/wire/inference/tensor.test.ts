@@ -40,6 +40,8 @@ describe('a tensor frame', () => {
         const moved = new Uint8Array(body.length + shift)
         moved.set(body, shift)
         expect(decodeTensor(moved.subarray(shift), exampleSession)).toEqual({ position, tokens, hidden })
+        const buffer = Buffer.from(moved.buffer).subarray(shift)
+        expect(decodeTensor(buffer, exampleSession)).toEqual({ position, tokens, hidden })
       }),
     )
   })
