@@ -89,7 +89,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     manifest ??= await readManifest()
     const decided = decideBudget(profile, owner.policy, manifest === null ? null : modelNeeds(manifest), {
       pausedByOwner: pausedUntil !== null,
-      heldBytes: held?.runner.weightBytes ?? 0,
+      // What this process holds would be free without it; the budget counts it as this node's own.
+      heldBytes: process.memoryUsage.rss(),
     })
     budget = decided
     wakeAgain(

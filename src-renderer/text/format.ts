@@ -29,9 +29,9 @@ export function formatPlural(value: Maybe, one: string, many = `${one}s`): strin
   return `${formatCount(value)} ${value === 1 ? one : many}`
 }
 
-/** `3.14`: a bare measure, for figures whose unit stands beside them. */
-export function formatMeasure(value: Maybe): string {
-  return isShowable(value) ? measure.format(value) : notDetected
+/** Three significant digits; less than a thousandth of a unit is none of it. */
+function threeDigits(value: number): string {
+  return measure.format(value < 0.001 ? 0 : value)
 }
 
 const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
@@ -45,12 +45,12 @@ export function formatBytes(bytes: Maybe): string {
     value /= 1024
     unit += 1
   }
-  return `${measure.format(value)} ${byteUnits[unit]}`
+  return `${threeDigits(value)} ${byteUnits[unit]}`
 }
 
 /** `12.3 tokens/s`. */
 export function formatRate(tokensPerSecond: Maybe): string {
-  return isShowable(tokensPerSecond) ? `${measure.format(tokensPerSecond)} tokens/s` : notDetected
+  return isShowable(tokensPerSecond) ? `${threeDigits(tokensPerSecond)} tokens/s` : notDetected
 }
 
 export function formatPercent(value: Maybe): string {
@@ -73,7 +73,7 @@ function twoUnits(ms: number, large: number, largeName: string, small: number, s
 /** `850 ms`, `12.3 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
 export function formatDuration(milliseconds: Maybe): string {
   if (!isShowable(milliseconds)) return notDetected
-  if (milliseconds < 999.5) return `${measure.format(milliseconds)} ms`
+  if (milliseconds < 999.5) return `${threeDigits(milliseconds)} ms`
   if (milliseconds < 59_950) return `${measure.format(milliseconds / second)} s`
   if (milliseconds < hour - 500) return twoUnits(milliseconds, minute, 'min', second, 's')
   if (milliseconds < dayLength - 30_000) return twoUnits(milliseconds, hour, 'h', minute, 'min')

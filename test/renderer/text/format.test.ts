@@ -10,7 +10,6 @@ import {
   formatCount,
   formatDateTime,
   formatDuration,
-  formatMeasure,
   formatPercent,
   formatPlural,
   formatRate,
@@ -27,7 +26,7 @@ const anyNumber = fc.oneof(
 
 describe('formatting', () => {
   test('never shows NaN, undefined, null, Infinity or nothing, whatever the number', () => {
-    const formats = [formatCount, formatMeasure, formatBytes, formatRate, formatPercent, formatDuration, formatClock]
+    const formats = [formatCount, formatBytes, formatRate, formatPercent, formatDuration, formatClock]
     const all = [...formats, formatDateTime, (value: number) => formatPlural(value, 'token')]
     fc.assert(
       fc.property(anyNumber, fc.nat(2_000_000_000_000), (value, nowMs) => {
