@@ -1,40 +1,33 @@
 /**
- * What the swarm costs: decode speed of the embedded model in one process and through three hosts on loopback, run in turn
- * on the same prompt, and the time from `npm start` on a new machine to the first token. Everything here is a process of its
- * own, as a user would start it.
+ * What the swarm costs: decode speed of the embedded model in one process and through three hosts on loopback (each a process
+ * of its own), run in turn on the same prompt by one client that is warm, and the time from `npm start` on an empty data
+ * folder to the first token.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { dataDirectory } from '#adapters/files/data-directory.ts'
-import type { GenerateEvent } from '#contracts/api/chat.ts'
+import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
+import { embeddedModelName } from '#assembly/model-store.ts'
+import { openLocalGenerator, openSwarmGenerator, type StandaloneGenerator } from '#assembly/standalone-generator.ts'
+import { type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
 import { connectToRunningNode, type NodeConnection } from '#headless/node-client.ts'
 import { createProcesses } from '#test/e2e/processes.ts'
 import { median, progress, report } from './report.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const repetitions = 7
-const tokens = 200
-const request = [
-  'generate',
-  '--events',
-  '--temperature',
-  '0',
-  '--max-tokens',
-  String(tokens),
-  '--prompt',
-  'My fellow Americans',
-]
-
-type End = Extract<GenerateEvent, { type: 'end' }>
+const repetitions = 15
+const warmUps = 5
+const prompt = 'My fellow Americans'
+const request: GenerateRequest = generateRequestSchema.parse({ prompt, maxTokens: 200 })
 
 /** Tokens a second of the steps after the first token, as the generation itself measured them. */
-function rateOf(stdout: string): number {
-  const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as End
-  if (last.type !== 'end' || last.tokensPerSecond === null)
-    throw new Error(`the generation did not end well: ${stdout}`)
-  return last.tokensPerSecond
+async function decodeRate(generator: StandaloneGenerator): Promise<number> {
+  for await (const event of generator.generate(request)) {
+    if (event.type === 'error') throw new Error(`the generation failed: ${event.code}`)
+    if (event.type === 'end' && event.tokensPerSecond !== null) return event.tokensPerSecond
+  }
+  throw new Error('the generation did not end well')
 }
 
 async function measureDecode(): Promise<{ local: number; swarm: number; ratio: number }> {
@@ -43,23 +36,22 @@ async function measureDecode(): Promise<{ local: number; swarm: number; ratio: n
     const first = await processes.up(processes.home(), ['--blocks', '0:3'])
     for (const span of ['3:6', '6:8'])
       await processes.up(processes.home(), ['--blocks', span, '--bootstrap', first.address])
-    const client = processes.home()
-    const local: number[] = []
-    const swarm: number[] = []
-    for (let index = -1; index < repetitions; index++) {
-      const alone = rateOf((await processes.quiltbee(client, [...request, '--local'])).stdout)
-      const through = rateOf((await processes.quiltbee(client, [...request, '--bootstrap', first.address])).stdout)
-      progress(
-        `${index < 0 ? 'warm-up' : index}: one process ${alone.toFixed(0)}, three hops ${through.toFixed(0)} tokens/s`,
-      )
+    const directory = dataDirectory({ environment: { QUILTBEE_HOME: processes.home() } })
+    createDataDirectory(directory)
+    const init = { directory, model: embeddedModelName }
+    await using local = await openLocalGenerator({ ...init, signal: new AbortController().signal })
+    await using swarm = await openSwarmGenerator({ ...init, bootstrap: [first.address] })
+    const rates: { readonly local: number; readonly swarm: number }[] = []
+    for (let index = -warmUps; index < repetitions; index++) {
+      const pair = { local: await decodeRate(local), swarm: await decodeRate(swarm) }
       if (index < 0) continue
-      local.push(alone)
-      swarm.push(through)
+      rates.push(pair)
+      progress(`${index}: one process ${pair.local.toFixed(0)}, three hops ${pair.swarm.toFixed(0)} tokens/s`)
     }
     return {
-      local: median(local),
-      swarm: median(swarm),
-      ratio: median(swarm.map((rate, index) => rate / (local[index] ?? 1))),
+      local: median(rates.map((pair) => pair.local)),
+      swarm: median(rates.map((pair) => pair.swarm)),
+      ratio: median(rates.map((pair) => pair.swarm / pair.local)),
     }
   } finally {
     await processes.clean()
@@ -100,7 +92,7 @@ async function untilConnected(home: string, signal: AbortSignal): Promise<NodeCo
 async function firstText({ client }: NodeConnection, signal: AbortSignal): Promise<void> {
   for await (const status of await client.node.watch(undefined, { signal }))
     if (status.hosting.kind === 'hosting') break
-  for await (const event of await client.chat.generate({ prompt: 'My fellow Americans', maxTokens: 1 })) {
+  for await (const event of await client.chat.generate({ prompt, maxTokens: 1 })) {
     if (event.type === 'text') return
     if (event.type === 'error') throw new Error(event.code)
   }

@@ -27,3 +27,13 @@ export function growCacheTensor(tensor: CacheTensor | null, capacity: number, co
   }
   return new Tensor('float32', grown, [1, kvHeadCount, capacity, headSize])
 }
+
+/** Writes `rows` (1, kvHeads, tokens, headSize) at positions [position, position + tokens) of every head. */
+export function writeRows(tensor: CacheTensor, rows: Float32Array, position: number): void {
+  const [, heads = 0, capacity = 0, headSize = 0] = tensor.dims
+  const headElements = rows.length / heads
+  for (let head = 0; head < heads; head++) {
+    const start = (head * capacity + position) * headSize
+    tensor.data.set(rows.subarray(head * headElements, (head + 1) * headElements), start)
+  }
+}

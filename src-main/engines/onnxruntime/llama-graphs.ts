@@ -17,15 +17,18 @@ export function blockGraph(config: ModelConfig, weights: readonly OnnxWeight[]):
     weights,
     inputs: [
       hiddenState('x', config),
-      ...['pastKey', 'pastValue'].map((name) => cache(name, config)),
-      { name: 'lastPosition', type: 'int32', shape: [1] },
-      { name: 'totalLength', type: 'int32', shape: [1] },
+      ...['pastKey', 'pastValue'].map((name) => cache(name, config, 'capacity')),
+      ...['position', 'lastPosition', 'totalLength', 'positionAxis'].map(
+        (name) => ({ name, type: 'int32', shape: [1] }) as const,
+      ),
       ...['cos', 'sin'].map((name) => rotaryTable(name, config)),
     ],
     nodes: [
       norm('x', named('attentionNorm'), 'normed', epsilon),
       matrixProduct('normed', named('queryKeyValue'), 'projected'),
       attention('projected', 'attended', config),
+      newRows('presentKey', 'newKey'),
+      newRows('presentValue', 'newValue'),
       matrixProduct('attended', named('output'), 'attentionOutput'),
       {
         operator: 'SkipSimplifiedLayerNormalization',
@@ -37,7 +40,7 @@ export function blockGraph(config: ModelConfig, weights: readonly OnnxWeight[]):
       ...feedForward('feedForwardInput', 'feedForwardOutput'),
       { operator: 'Add', inputs: ['residual', 'feedForwardOutput'], outputs: ['y'] },
     ],
-    outputs: [hiddenState('y', config), ...['presentKey', 'presentValue'].map((name) => cache(name, config))],
+    outputs: [hiddenState('y', config), ...['newKey', 'newValue'].map((name) => cache(name, config, 'tokens'))],
   }
 }
 
@@ -69,6 +72,11 @@ function attention(input: string, output: string, config: ModelConfig): OnnxNode
       rotary_interleaved: { int: config.ropeStyle === 'interleaved' ? 1 : 0 },
     },
   }
+}
+
+/** The rows at [position, totalLength) of the cache that the attention kernel made. */
+function newRows(present: string, output: string): OnnxNode {
+  return { operator: 'Slice', inputs: [present, 'position', 'totalLength', 'positionAxis'], outputs: [output] }
 }
 
 /** SwiGLU: (silu(gate) ⊙ up) down */
@@ -106,8 +114,8 @@ function hiddenState(name: string, { hiddenSize }: ModelConfig): OnnxValue {
   return { name, type: 'float32', shape: [1, 'tokens', hiddenSize] }
 }
 
-function cache(name: string, { kvHeadCount, headSize }: ModelConfig): OnnxValue {
-  return { name, type: 'float32', shape: [1, kvHeadCount, 'capacity', paddedHeadSize(headSize)] }
+function cache(name: string, { kvHeadCount, headSize }: ModelConfig, rows: string): OnnxValue {
+  return { name, type: 'float32', shape: [1, kvHeadCount, rows, paddedHeadSize(headSize)] }
 }
 
 function rotaryTable(name: string, { headSize }: ModelConfig): OnnxValue {

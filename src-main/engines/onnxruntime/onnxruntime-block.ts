@@ -1,7 +1,7 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import type { ModelConfig } from '#contracts/model/manifest.ts'
 import type { BlockCache, LoadedBlock } from '../shared/loaded-block.ts'
-import { type CacheTensor, capacityFor, growCacheTensor } from './cache-tensor.ts'
+import { type CacheTensor, capacityFor, growCacheTensor, writeRows } from './cache-tensor.ts'
 import type { RotaryTables } from './rotary-tables.ts'
 
 export interface OnnxRuntimeBlockInit {
@@ -33,21 +33,28 @@ function createBlockCache({ session, config, rotary }: OnnxRuntimeBlockInit, max
       const capacity = capacityFor(total, maxLength)
       keys = growCacheTensor(keys, capacity, config)
       values = growCacheTensor(values, capacity, config)
-      const shape = [1, tokens, config.hiddenSize]
-      const output = new Float32Array(hidden.length)
-      // Present and past are one buffer: the kernel writes the new rows in place and copies none of the old.
-      await session.run(
-        {
-          x: new Tensor('float32', hidden, shape),
-          pastKey: keys,
-          pastValue: values,
-          lastPosition: new Tensor('int32', Int32Array.of(total - 1), [1]),
-          totalLength: new Tensor('int32', Int32Array.of(total), [1]),
-          ...rotary.upTo(total),
-        },
-        { y: new Tensor('float32', output, shape), presentKey: keys, presentValue: values },
-      )
-      return output
+      const { y, newKey, newValue } = await session.run({
+        x: new Tensor('float32', hidden, [1, tokens, config.hiddenSize]),
+        pastKey: keys,
+        pastValue: values,
+        position: scalar(position),
+        lastPosition: scalar(total - 1),
+        totalLength: scalar(total),
+        positionAxis,
+        ...rotary.upTo(total),
+      })
+      writeRows(keys, floatsOf(newKey), position)
+      writeRows(values, floatsOf(newValue), position)
+      return floatsOf(y)
     },
   }
+}
+
+const scalar = (value: number): Tensor => new Tensor('int32', Int32Array.of(value), [1])
+/** The cache's axis along which positions lie. */
+const positionAxis = scalar(2)
+
+function floatsOf(tensor: Tensor | undefined): Float32Array {
+  if (tensor?.type !== 'float32') throw new TypeError('the graph gave no float32 tensor')
+  return tensor.data as Float32Array
 }
