@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { onEnding } from './ending.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const spans = { a: '0:3', b: '3:6', c: '6:8' } as const
@@ -52,11 +53,9 @@ function firstAddress(message: unknown): string | null {
   return Array.isArray(message.multiaddrs) ? String(message.multiaddrs[0]) : null
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    for (const child of children) child.kill('SIGTERM')
-  })
-}
+onEnding((signal) => {
+  for (const child of children) child.kill(signal)
+})
 const first = await startNode('a', null)
 await Promise.all([startNode('b', first), startNode('c', first)])
 process.stdout.write(

@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { buildIfStale, root } from './build.ts'
+import { onEnding } from './ending.ts'
 
 const fetchTimeoutMs = 120_000
 
@@ -56,7 +57,7 @@ function fetchElectron(): boolean {
 /** Hands signals on, and ends as the child ends. */
 export function run(binary: string, args: readonly string[]): void {
   const child = spawn(binary, args, { cwd: root, stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  onEnding((signal) => child.kill(signal))
   child.on('exit', (code, signal) => {
     process.exitCode = code ?? (signal === null ? 1 : 0)
   })

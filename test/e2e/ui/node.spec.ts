@@ -3,7 +3,7 @@
  * browser, a text out of the embedded model, a pause, and the ledger that has grown.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -35,13 +35,22 @@ test.beforeAll(async () => {
 })
 
 test.afterAll(async () => {
-  const ended = new Promise((done) => child.once('exit', done))
   const before = performance.now()
   child.kill('SIGTERM')
-  await ended
+  // npm itself ends at once; the node behind it takes its note away as the last thing it does.
+  const note = join(home, 'profiles/default/running-node.json')
+  await expect.poll(() => existsSync(note), { timeout: 5_000 }).toBe(false)
+  await expect.poll(() => isListening(url), { timeout: 5_000 }).toBe(false)
   expect(performance.now() - before).toBeLessThan(5_000)
   rmSync(home, { recursive: true, force: true })
 })
+
+async function isListening(address: string): Promise<boolean> {
+  return await fetch(address).then(
+    () => true,
+    () => false,
+  )
+}
 
 async function open(page: Page, screen: string): Promise<string[]> {
   const complaints: string[] = []
