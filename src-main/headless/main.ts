@@ -9,5 +9,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // A fault that nothing was waiting for: the process cannot be trusted any more, but its last word is one sentence.
 process.on('uncaughtException', (error) => process.exit(reportError(error, process.argv.includes('--json'))))
 
-const args = process.argv.slice(2)
-process.exitCode = await runCli(args)
+const code = await runCli(process.argv.slice(2))
+// Everything is closed; a library's timer that still runs is nothing to wait for. What was printed goes out first.
+process.stdout.write('', () => process.exit(code))

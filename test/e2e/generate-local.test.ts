@@ -1,3 +1,5 @@
+import { cpSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { hasShared, sharedPath } from '#test/helpers/shared.ts'
 import { createProcesses } from './processes.ts'
@@ -63,6 +65,24 @@ describe('the command line', () => {
     expect(wrong.code).toBe(2)
     expect(wrong.stderr).toContain('Expected a whole number from 1 to 100000.')
     expect(wrong.stderr).not.toMatch(/\n\s+at /)
+  })
+
+  test('names what is wrong with a model file, and keeps nothing of it', async () => {
+    const home = processes.home()
+    const folder = join(home, 'evil')
+    cpSync(resolve(import.meta.dirname, '../../resources/models/seedling'), folder, { recursive: true })
+    const claims = Buffer.alloc(64)
+    claims.writeBigUInt64LE(2n ** 60n)
+    writeFileSync(join(folder, 'model.safetensors'), claims)
+    const imported = await processes.quiltbee(home, ['model', 'import', folder, '--json'])
+    expect(imported.code).toBe(3)
+    const { error } = JSON.parse(imported.stderr)
+    expect(error).toMatchObject({
+      code: 'model-format',
+      params: { where: expect.stringContaining('model.safetensors') },
+    })
+    const list = await processes.quiltbee(home, ['model', 'list', '--json'])
+    expect(JSON.parse(list.stdout)).toMatchObject([{ name: 'seedling' }])
   })
 
   test.each([[['--help']], [['up', '--help']], [['model', 'import', '--help']], [['ledger', 'verify', '--help']]])(

@@ -18,7 +18,10 @@ export function openLogFile(file: string, level: string): Logger & { close(): vo
     info: (details, message) => log.info(details, message),
     warn: (details, message) => log.warn(details, message),
     error: (details, message) => log.error(details, message),
-    close: () => destination.end(),
+    close() {
+      destination.flushSync()
+      destination.end()
+    },
   }
 }
 
