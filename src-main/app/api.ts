@@ -42,7 +42,7 @@ export function createApi(node: QuiltbeeNode) {
     },
     hardware: {
       get: api.hardware.get.handler(() => node.hardware()),
-      detect: api.hardware.detect.handler(({ signal }) => node.detectHardware(signal)),
+      detect: api.hardware.detect.handler(() => node.detectHardware()),
     },
     models: { list: api.models.list.handler(() => node.listModels()) },
     chat: { generate: api.chat.generate.handler(({ input, signal }) => node.generate(input, signal)) },

@@ -5,7 +5,7 @@
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { HardwareProfile, Policy } from '#contracts/api/hardware.ts'
 import type { LedgerVerifyEvent } from '#contracts/api/ledger.ts'
-import type { ModelSummary, NodeStatus } from '#contracts/api/node.ts'
+import type { HostingState, ModelSummary, NodeStatus } from '#contracts/api/node.ts'
 import type { Span } from '#contracts/span.ts'
 import type { SignatureVerifier } from '#core/ports/keys.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
@@ -46,7 +46,8 @@ export interface QuiltbeeNode {
   pause(minutes: number | null): Promise<void>
   resume(): Promise<void>
   hardware(): Promise<{ profile: HardwareProfile; policy: Policy }>
-  detectHardware(signal?: AbortSignal): Promise<{ profile: HardwareProfile; policy: Policy }>
+  /** Measures anew, and gives what may be given then. */
+  detectHardware(): Promise<{ profile: HardwareProfile; policy: Policy }>
   listModels(): Promise<ModelSummary[]>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
   verifyLedger(signal?: AbortSignal): AsyncGenerator<LedgerVerifyEvent, void, undefined>
@@ -77,8 +78,8 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
       await hosting.reconcile()
     })
 
-  const hardware = async (signal?: AbortSignal) => ({
-    profile: hosting.profile() ?? (await hosting.detect(signal)),
+  const hardware = async () => ({
+    profile: hosting.profile() ?? (await components.probe.measure()),
     policy: (await settings.read()).policy,
   })
 
@@ -109,14 +110,17 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
     pause: (minutes) => setPaused(minutes === null ? 'owner' : clock.now() + minutes * 60_000),
     resume: () => setPaused(null),
     hardware,
-    async detectHardware(signal) {
-      const profile = await hosting.detect(signal)
-      return { profile, policy: (await settings.read()).policy }
+    async detectHardware() {
+      await hosting.reconcile()
+      return await hardware()
     },
     async listModels() {
       return (await models.list()).map(summariseModel)
     },
-    generate: (request, signal) => generator.generate({ ...request, model: request.model ?? init.model }, signal),
+    async *generate(request, signal) {
+      const events = generator.generate({ ...request, model: request.model ?? init.model }, signal)
+      for await (const event of events) yield ownPause(event, hosting.state())
+    },
     verifyLedger: (signal) => verifyLedger({ ...components, peerId: swarm.selfId }, signal),
   }
 }
@@ -132,4 +136,11 @@ function localBlocks(hosting: Hosting): LocalBlocks | null {
   const runner = hosting.runner()
   const manifest = hosting.manifest()
   return runner === null || manifest === null ? null : { modelDigest: manifest.digest, runner }
+}
+
+/** Blocks that are missing because the owner paused this machine are no riddle: say that it is paused. */
+function ownPause(event: GenerateEvent, hosting: HostingState): GenerateEvent {
+  if (event.type !== 'error' || hosting.kind !== 'paused') return event
+  const isOurs = event.code === 'missing-blocks' || event.code === 'internal'
+  return isOurs ? { ...event, code: 'paused', params: { reason: hosting.reason } } : event
 }

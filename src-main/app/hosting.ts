@@ -49,7 +49,6 @@ export interface Hosting {
   runner(): SpanRunner | null
   /** Brings what is given in step with what may be given. Never throws: failures are a state. */
   reconcile(): Promise<void>
-  detect(signal?: AbortSignal): Promise<HardwareProfile>
   stop(): Promise<void>
 }
 
@@ -166,7 +165,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     await released.runner.dispose()
   }
 
-  async function readManifest(): Promise<ModelManifest | null> {
+  async function readManifest(): Promise<ModelManifest> {
     const model = await models.open(init.model)
     await model.close()
     return model.manifest
@@ -202,11 +201,6 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     manifest: () => manifest,
     runner: () => held?.runner ?? null,
     reconcile,
-    async detect(signal) {
-      profile = await components.probe.measure(signal === undefined ? {} : { signal })
-      init.onChange()
-      return profile
-    },
     async stop() {
       stopping.abort()
       if (wake !== null) clearTimeout(wake)
@@ -220,7 +214,7 @@ function hostingState(held: Held): HostingState {
     kind: 'hosting',
     span: held.span,
     sessions: held.host.sessions,
-    memoryBytes: held.runner.weightBytes,
+    memoryBytes: process.memoryUsage.rss(),
   }
 }
 

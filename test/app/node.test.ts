@@ -96,7 +96,7 @@ describe('a node', () => {
   test('frees blocks that no longer fit when it looks at the machine again', async () => {
     const { node, machine } = await startNode()
     machine.profile = poor(roomyMachine)
-    await node.resume()
+    await node.detectHardware()
     expect((await node.status()).hosting).toMatchObject({ kind: 'paused', reason: 'not-enough-memory' })
   })
 
@@ -142,6 +142,24 @@ describe('a node', () => {
     await startNode({ swarms, init: { blocks: { start: 2, end: 3 } } })
     const events = await generated(front, { localOnly: true })
     expect(events.at(-1)).toMatchObject({ type: 'error', code: 'missing-blocks', params: { blocks: '2:3' } })
+  })
+
+  test('blocks that are missing because the owner paused are called that', async () => {
+    const surroundings = await startNode()
+    await surroundings.node.pause(null)
+    const events = await generated(surroundings, { localOnly: true })
+    expect(events).toMatchObject([{ type: 'error', code: 'paused', params: { reason: 'paused-by-owner' } }])
+  })
+
+  test('pausing in the middle of a text ends it with that word, and the text so far stays', async () => {
+    const surroundings = await startNode()
+    const events: GenerateEvent[] = []
+    for await (const event of surroundings.node.generate({ ...request, maxTokens: 500, localOnly: true })) {
+      events.push(event)
+      if (events.length === 5) await surroundings.node.pause(null)
+    }
+    expect(textOf(events).length).toBeGreaterThan(0)
+    expect(events.at(-1)).toMatchObject({ type: 'error', code: 'paused' })
   })
 
   test('stopping while a text is made ends it, and everything else, at once', async () => {

@@ -2,13 +2,14 @@
 import { hostname } from 'node:os'
 import * as z from 'zod'
 import { type Policy, policySchema } from '#contracts/api/hardware.ts'
+import { cleanNodeName, nodeNameSchema } from '#contracts/wire/announce/node-name.ts'
 import type { Settings, SettingsStore } from '#core/ports/settings-store.ts'
 import { atomicWrite } from './atomic-write.ts'
 import { readJsonFile } from './json-file.ts'
 
 const settingsSchema = z.strictObject({
   formatVersion: z.literal(1),
-  nodeName: z.string().min(1).max(64),
+  nodeName: nodeNameSchema,
   policy: policySchema,
   pausedUntil: z.union([z.literal('owner'), z.int().min(0)]).nullable(),
 })
@@ -28,10 +29,8 @@ export function createSettingsStore(init: { file: string; defaultPolicy: Policy 
   }
 }
 
-/** The machine's name is what people recognise their own node by; only plain characters of it are kept. */
+/** The machine's name is what people recognise their own node by. */
 function defaultNodeName(): string {
-  const name = hostname()
-    .replace(/[^A-Za-z0-9.-]/g, '')
-    .slice(0, 64)
+  const name = cleanNodeName(hostname())
   return name === '' ? 'quiltbee-node' : name
 }

@@ -40,7 +40,13 @@ export type PeerSummary = Readonly<z.infer<typeof peerSummarySchema>>
 export const hostingStateSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('starting') }),
   z.strictObject({ kind: z.literal('loading'), span: spanSchema, blocksLoaded: count, blocksTotal: count }),
-  z.strictObject({ kind: z.literal('hosting'), span: spanSchema, sessions: count, memoryBytes: count }),
+  z.strictObject({
+    kind: z.literal('hosting'),
+    span: spanSchema,
+    sessions: count,
+    /** What the node's process takes in all: weights, session caches, and the program itself. */
+    memoryBytes: count,
+  }),
   z.strictObject({
     kind: z.literal('paused'),
     reason: z.enum(noBudgetReasons),
