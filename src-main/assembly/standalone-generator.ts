@@ -4,7 +4,6 @@ import { availableParallelism } from 'node:os'
 import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { openLogFile } from '#adapters/files/log-file.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
-import { createLibp2pSwarm } from '#adapters/libp2p/swarm.ts'
 import { createGenerator, type Generator, type LocalBlocks } from '#app/generator.ts'
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { Logger } from '#core/ports/logger.ts'
@@ -12,6 +11,7 @@ import type { Swarm } from '#core/ports/swarm.ts'
 import { createOnnxRuntimeEngine } from '#engines/onnxruntime/onnxruntime-engine.ts'
 import { type OpenLedger, openLedger } from './ledger.ts'
 import { openModelStore } from './model-store.ts'
+import { networkOptions } from './network-options.ts'
 
 export interface StandaloneGenerator extends AsyncDisposable {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
@@ -55,11 +55,13 @@ export async function openSwarmGenerator(init: {
   const ledger = parts.use(await openLedger(init.directory))
   await ledger.ledger.recover()
   const logger = parts.adopt(openLogFile(init.directory.logFile, 'info'), (log) => log.close())
+  // Only here: it takes longer to load than everything else, and a text made locally has no use for it.
+  const { createLibp2pSwarm } = await import('#adapters/libp2p/swarm.ts')
   const { identity, verifier } = ledger
   const swarm = await createLibp2pSwarm(
     { identity, verifier, clock: systemClock, log: logger },
-    // Told whom to ask, there is no need to call out to the LAN.
-    { listen: [], bootstrap: init.bootstrap, mdns: init.bootstrap.length === 0, dht: true },
+    // A client is not listened for; told whom to ask, it has no need to call out to the LAN.
+    { ...networkOptions({ bootstrap: init.bootstrap }), listen: [], mdns: init.bootstrap.length === 0 },
   )
   await swarm.start()
   parts.defer(() => swarm.stop())

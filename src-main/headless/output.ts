@@ -52,13 +52,19 @@ export function printJson(value: unknown): void {
 }
 
 /** Says what went wrong on stderr and returns the exit code. Details of surprises appear with QUILTBEE_DEBUG=1 only. */
-export function reportError(error: unknown, json: boolean): number {
+export function reportError(thrown: unknown, json: boolean): number {
+  const error = firstOf(thrown)
   const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
   const params = error instanceof CodedError ? error.params : {}
   process.stderr.write(json ? `${JSON.stringify({ error: { code, message, params } })}\n` : `error: ${message}\n`)
-  if (process.env['QUILTBEE_DEBUG'] === '1') process.stderr.write(`${traceOf(error)}\n`)
+  if (process.env['QUILTBEE_DEBUG'] === '1') process.stderr.write(`${traceOf(thrown)}\n`)
   return exitCodeFor(code)
+}
+
+/** What went wrong first, when closing things afterwards went wrong too. */
+function firstOf(thrown: unknown): unknown {
+  return thrown instanceof SuppressedError ? firstOf(thrown.suppressed) : thrown
 }
 
 /** A failure that came as data, over the API, in a sentence. */

@@ -65,6 +65,12 @@ describe('the command line', () => {
     expect(wrong.code).toBe(2)
     expect(wrong.stderr).toContain('Expected a whole number from 1 to 100000.')
     expect(wrong.stderr).not.toMatch(/\n\s+at /)
+    const nowhere = await processes.quiltbee(home, ['generate', '--bootstrap', 'garbage'])
+    expect(nowhere.code).toBe(2)
+    expect(nowhere.stderr).toBe('error: bootstrap: garbage is not a multiaddr such as /ip4/127.0.0.1/tcp/4001\n')
+    const nobody = await processes.quiltbee(home, ['ledger', 'verify', '--profile', 'nobody', '--json'])
+    expect(nobody.code).toBe(2)
+    expect(JSON.parse(nobody.stderr)).toMatchObject({ error: { code: 'invalid-input', params: { where: 'profile' } } })
   })
 
   test('names what is wrong with a model file, and keeps nothing of it', async () => {

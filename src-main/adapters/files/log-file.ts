@@ -8,7 +8,8 @@ const rotateAtBytes = 5 * 1024 * 1024
 /** `level` is a pino level; `debug` shows every session and peer. */
 export function openLogFile(file: string, level: string): Logger & { close(): void } {
   if (sizeOf(file) > rotateAtBytes) renameSync(file, `${file}.old`)
-  const destination = pino.destination({ dest: file, mode: 0o600, sync: false, mkdir: true })
+  // Written at once: lines are few, and the last ones before a crash are those that matter.
+  const destination = pino.destination({ dest: file, mode: 0o600, sync: true, mkdir: true })
   const log = pino(
     { level, base: { processId: process.pid }, serializers: { error: pino.stdSerializers.err } },
     destination,
@@ -18,10 +19,7 @@ export function openLogFile(file: string, level: string): Logger & { close(): vo
     info: (details, message) => log.info(details, message),
     warn: (details, message) => log.warn(details, message),
     error: (details, message) => log.error(details, message),
-    close() {
-      destination.flushSync()
-      destination.end()
-    },
+    close: () => destination.end(),
   }
 }
 
