@@ -11,11 +11,11 @@ import type { SignatureVerifier } from '#core/ports/keys.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { Settings } from '#core/ports/settings-store.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import { createBroadcast } from './broadcast.ts'
 import { createGenerator, type GeneratorComponents, type LocalBlocks } from './generator.ts'
 import { createHosting, type Hosting, type HostingComponents } from './hosting.ts'
 import { summariseModel } from './model-summary.ts'
-import { createSerial } from './serial.ts'
 import { createStatus } from './status.ts'
 import { verifyLedger } from './verify-ledger.ts'
 
@@ -68,12 +68,12 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
     onRecorded: broadcast.changed,
   })
   const status = createStatus({ ...components, hosting }, { version: init.version, startedAtMs: clock.now() })
-  const changeSettings = createSerial()
+  const settingsChanges = createSerialQueue()
   let settling: Promise<void> = Promise.resolve()
   let stopListening = (): void => {}
 
   const setPaused = (pausedUntil: Settings['pausedUntil']): Promise<void> =>
-    changeSettings(async () => {
+    settingsChanges.add(async () => {
       await settings.write({ ...(await settings.read()), pausedUntil })
       await hosting.reconcile()
     })

@@ -14,8 +14,8 @@ import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore, Tokenizer } from '#core/ports/model-store.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import { failureOf } from './failure.ts'
-import { createSerial } from './serial.ts'
 
 export interface LocalBlocks {
   readonly modelDigest: Digest
@@ -62,7 +62,7 @@ interface Loaded {
 
 export function createGenerator(components: GeneratorComponents): Generator {
   const { models, engine, clock, logger } = components
-  const serial = createSerial()
+  const loading = createSerialQueue()
   const stopping = new AbortController()
   const underWay = new Set<Promise<void>>()
   let current: Loaded | null = null
@@ -84,7 +84,7 @@ export function createGenerator(components: GeneratorComponents): Generator {
   }
 
   const acquire = (model: string): Promise<Loaded> =>
-    serial(async () => {
+    loading.add(async () => {
       const loaded = await load(model)
       loaded.users += 1
       return loaded
@@ -143,7 +143,7 @@ export function createGenerator(components: GeneratorComponents): Generator {
     async stop() {
       stopping.abort()
       await Promise.all(underWay)
-      await serial(() => retire(current))
+      await loading.add(() => retire(current))
     },
   }
 }

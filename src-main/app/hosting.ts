@@ -19,8 +19,8 @@ import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore } from '#core/ports/model-store.ts'
 import type { SettingsStore } from '#core/ports/settings-store.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import { failureOf } from './failure.ts'
-import { createSerial } from './serial.ts'
 
 export interface HostingComponents {
   readonly probe: HardwareProbe
@@ -65,7 +65,7 @@ const batteryCheckMs = 30_000
 
 export function createHosting(components: HostingComponents, init: HostingInit): Hosting {
   const { models, engine, swarm, settings, clock, logger } = components
-  const serial = createSerial()
+  const changes = createSerialQueue()
   const stopping = new AbortController()
   let loading: AbortController | null = null
   let state: HostingState = { kind: 'starting' }
@@ -182,7 +182,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
 
   function reconcile(): Promise<void> {
     loading?.abort()
-    return serial(async () => {
+    return changes.add(async () => {
       try {
         await reconcileNow()
       } catch (error) {
@@ -204,7 +204,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     async stop() {
       stopping.abort()
       if (wake !== null) clearTimeout(wake)
-      await serial(release)
+      await changes.add(release)
     },
   }
 }

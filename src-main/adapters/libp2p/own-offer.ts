@@ -13,6 +13,7 @@ import {
 import type { Clock } from '#core/ports/clock.ts'
 import type { Identity } from '#core/ports/keys.ts'
 import type { SpanOffer } from '#core/ports/swarm.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import type { Timeouts } from './limits.ts'
 import type { Log } from './log.ts'
 
@@ -48,13 +49,8 @@ export function createOwnOffer(
   let timer: ReturnType<typeof setTimeout> | undefined
   let stopped = false
 
-  /** One at a time and in order, so that sequences reach the network in the order of the statements. */
-  let turn: Promise<void> = Promise.resolve()
-  function inTurn(work: () => Promise<void>): Promise<void> {
-    const done = turn.then(work)
-    turn = done.catch(() => {})
-    return done
-  }
+  /** Sequences reach the network in the order of the statements. */
+  const statements = createSerialQueue()
 
   async function say(offer: OfferInit, withdrawn: boolean): Promise<void> {
     sequence = Math.max(sequence + 1, clock.now())
@@ -90,7 +86,7 @@ export function createOwnOffer(
     clearTimeout(timer)
     if (current === null || stopped) return
     const [delayMs = announceEveryMs, ...later] = delaysMs
-    timer = setTimeout(() => void inTurn(() => repeat(later)), Math.min(delayMs, announceEveryMs))
+    timer = setTimeout(() => void statements.add(() => repeat(later)), Math.min(delayMs, announceEveryMs))
     timer.unref()
   }
 
@@ -107,7 +103,7 @@ export function createOwnOffer(
     signed: () =>
       said && { signed: said.bytes, remainingMs: Math.max(0, Math.floor(said.expiresAtMs - clock.monotonicMs())) },
     replace: (offer) =>
-      inTurn(async () => {
+      statements.add(async () => {
         const before = current
         if (offer !== null) await say(offer, false)
         else if (before !== null) await say(before, true)

@@ -5,12 +5,12 @@ import { sessionRecordSchema } from '#contracts/receipt/ledger-entry.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Identity } from '#core/ports/keys.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import { createAppender } from './appender.ts'
 import { readHead } from './head-file.ts'
 import { type LedgerFile, openLedgerFile } from './ledger-file.ts'
 import { createProcesses, type Processes } from './processes.ts'
 import { pageOptionsSchema, readAll, readPage, readTotals } from './reader.ts'
-import { createSerialQueue } from './serial-queue.ts'
 import { createSessionNotes } from './session-notes.ts'
 
 export interface LedgerStoreInit {

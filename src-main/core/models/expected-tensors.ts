@@ -2,7 +2,21 @@
  * The tensors that a Llama of a given shape consists of, under their canonical names: what an importer must find, and
  * what a span or a client loads. All matrices are (out, in).
  */
-import { type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
+import { type BlockTensorNames, type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
+import { blockShapes } from '../numerics/block.ts'
+
+/** In the order of the forward pass. */
+const blockRoles = [
+  'attentionNorm',
+  'query',
+  'key',
+  'value',
+  'output',
+  'feedForwardNorm',
+  'gate',
+  'up',
+  'down',
+] as const satisfies readonly (keyof BlockTensorNames)[]
 
 export interface TensorShape {
   readonly name: string
@@ -19,20 +33,8 @@ export function expectedTensors(config: ModelConfig): TensorShape[] {
 /** The nine tensors of one block. */
 export function blockTensors(config: ModelConfig, index: number): TensorShape[] {
   const names = tensorNames.block(index)
-  const { hiddenSize: hidden, intermediateSize: intermediate } = config
-  const queryRows = config.headCount * config.headSize
-  const keyRows = config.kvHeadCount * config.headSize
-  return [
-    { name: names.attentionNorm, shape: [hidden] },
-    { name: names.query, shape: [queryRows, hidden] },
-    { name: names.key, shape: [keyRows, hidden] },
-    { name: names.value, shape: [keyRows, hidden] },
-    { name: names.output, shape: [hidden, queryRows] },
-    { name: names.feedForwardNorm, shape: [hidden] },
-    { name: names.gate, shape: [intermediate, hidden] },
-    { name: names.up, shape: [intermediate, hidden] },
-    { name: names.down, shape: [hidden, intermediate] },
-  ]
+  const shapes = blockShapes(config)
+  return blockRoles.map((role) => ({ name: names[role], shape: shapes[role] }))
 }
 
 /** What stays with the client: embedding, final norm, and the head unless it is the embedding again. */

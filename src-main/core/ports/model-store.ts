@@ -2,7 +2,6 @@
  * Where base models live on this machine. Everything in a store has been checked: a handle never yields a tensor whose
  * shape, type or place in the file contradicts the manifest.
  */
-import type { Digest } from '#contracts/digest.ts'
 import type { Dtype, ModelManifest } from '#contracts/model/manifest.ts'
 
 /** A tensor's raw bytes as stored, little-endian and row-major. */
@@ -53,5 +52,3 @@ export interface Tokenizer {
    */
   decodeStream(): { push(token: number): string; end(): string }
 }
-
-export type { Digest }
