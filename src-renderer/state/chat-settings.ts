@@ -12,10 +12,13 @@ export type ChatSettings = {
   readonly topK: string
   /** Empty: the node draws one. */
   readonly seed: string
+  /** Texts before which the continuation ends, one a line. */
+  readonly stop: string
   readonly localOnly: boolean
 }
 
 export type NumberField = 'maxTokens' | 'temperature' | 'topP' | 'topK' | 'seed'
+export type SettingName = NumberField | 'stop'
 
 export const defaultSettings: ChatSettings = {
   model: null,
@@ -24,12 +27,13 @@ export const defaultSettings: ChatSettings = {
   topP: '0.95',
   topK: '0',
   seed: '',
+  stop: '',
   localOnly: false,
 }
 
 export type ReadSettings =
   | { readonly kind: 'request'; readonly request: GenerateRequest }
-  | { readonly kind: 'invalid'; readonly fields: ReadonlySet<NumberField | 'prompt'> }
+  | { readonly kind: 'invalid'; readonly fields: ReadonlySet<SettingName | 'prompt'> }
 
 /** What is typed, to a request, or to the fields that do not fit. */
 export function readSettings(prompt: string, settings: ChatSettings): ReadSettings {
@@ -42,24 +46,26 @@ export function readSettings(prompt: string, settings: ChatSettings): ReadSettin
       topP: toNumber(settings.topP),
       topK: toNumber(settings.topK),
       seed: settings.seed.trim() === '' ? null : toNumber(settings.seed),
+      stop: settings.stop.split('\n').filter((line) => line !== ''),
     },
     localOnly: settings.localOnly,
   })
   if (parsed.success) return { kind: 'request', request: parsed.data }
-  const paths = parsed.error.issues.map((issue) => String(issue.path.at(-1)))
+  const paths = parsed.error.issues.flatMap((issue) => issue.path.map(String))
   return { kind: 'invalid', fields: new Set(paths.filter(isField)) }
 }
 
-const fields: ReadonlySet<string> = new Set<NumberField | 'prompt'>([
+const fields: ReadonlySet<string> = new Set<SettingName | 'prompt'>([
   'maxTokens',
   'temperature',
   'topP',
   'topK',
   'seed',
+  'stop',
   'prompt',
 ])
 
-function isField(name: string): name is NumberField | 'prompt' {
+function isField(name: string): name is SettingName | 'prompt' {
   return fields.has(name)
 }
 

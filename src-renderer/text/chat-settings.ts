@@ -54,6 +54,12 @@ export const settingFields: readonly SettingField[] = [
   },
 ]
 
+export const stopField = {
+  label: 'Stop before',
+  help: 'The text ends before the first of these. One a line, spaces count.',
+  range: 'At most 16 lines of at most 256 characters each.',
+} as const
+
 /** `up to 128 tokens, temperature 0.8`: what the folded settings hold. */
 export function settingsSummary(settings: ChatSettings): string {
   const seed = settings.seed.trim() === '' ? '' : `, seed ${settings.seed.trim()}`

@@ -17,6 +17,15 @@ describe('the settings form', () => {
     expect(read).toEqual({ kind: 'invalid', fields: new Set(['maxTokens', 'temperature', 'topP', 'seed']) })
   })
 
+  test('every line of the stop field is a text to stop before, spaces and all; empty lines are none', () => {
+    expect(readSettings('', { ...defaultSettings, stop: '\n The end\n\nAmen ' })).toMatchObject({
+      request: { sampling: { stop: [' The end', 'Amen '] } },
+    })
+    const tooMany = readSettings('', { ...defaultSettings, stop: 'x\n'.repeat(17) })
+    const tooLong = readSettings('', { ...defaultSettings, stop: 'x'.repeat(257) })
+    for (const read of [tooMany, tooLong]) expect(read).toEqual({ kind: 'invalid', fields: new Set(['stop']) })
+  })
+
   test('whatever is typed, the result is a valid request or names a field', () => {
     const typed = fc.oneof(fc.string({ maxLength: 8 }), fc.double().map(String), fc.integer().map(String))
     const settings = fc.record({ maxTokens: typed, temperature: typed, topP: typed, topK: typed, seed: typed })
