@@ -24,6 +24,7 @@ export function createApi(node: QuiltbeeNode) {
         throw new CodedError('invalid-input', `API version ${input.apiVersion} is not ${apiVersion}`, {
           where: 'apiVersion',
           what: `expected ${apiVersion}`,
+          apiVersion,
         })
       }
       return { apiVersion, version: node.version, peerId: node.peerId }

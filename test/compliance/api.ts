@@ -29,7 +29,7 @@ export function describeApi(name: string, open: () => Promise<ApiUnderTest>): vo
       expect(await client.connect({ apiVersion })).toMatchObject({ apiVersion })
       await expect(client.connect({ apiVersion: 999 })).rejects.toMatchObject({
         code: 'FAILED',
-        data: { code: 'invalid-input' },
+        data: { code: 'invalid-input', params: { apiVersion } },
       })
     })
 
