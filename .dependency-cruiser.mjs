@@ -125,6 +125,29 @@ export default {
       to: { path: ['^src-main/headless/', '^src-renderer/'] },
     },
     {
+      name: 'shells-use-what-is-assembled',
+      severity: 'error',
+      comment:
+        'A shell may import contracts, the app, assembly, and the small adapters for files and hardware; engines and everything else come assembled.',
+      from: { path: '^src-main/(headless|electron)/' },
+      to: {
+        path: '^src-main/',
+        pathNot: [
+          '^src-main/(contracts|app|assembly)/',
+          '^src-main/adapters/(files|hardware)/',
+          '^src-main/core/ports/',
+          '^src-main/(headless|electron)/',
+        ],
+      },
+    },
+    {
+      name: 'launcher-stands-alone',
+      severity: 'error',
+      comment: 'The launcher starts the shells as processes; it imports none of them.',
+      from: { path: '^src-main/launcher/' },
+      to: { path: '^src-(main|renderer)/', pathNot: '^src-main/launcher/' },
+    },
+    {
       name: 'renderer-knows-only-the-api',
       severity: 'error',
       comment: 'The UI may import contracts/api (and the small contracts it is made of) and Svelte.',

@@ -71,10 +71,9 @@ export function createGenerator(components: GeneratorComponents): Generator {
     const handle = await models.open(model)
     try {
       if (current?.manifest.digest === handle.manifest.digest) return current
-      const [tokenizer, ends] = await Promise.all([
-        handle.tokenizer(),
-        engine.loadEnds(handle, { threads: components.threads(), signal: stopping.signal }),
-      ])
+      // In this order: when the tokenizer cannot be read, no memory has been taken yet.
+      const tokenizer = await handle.tokenizer()
+      const ends = await engine.loadEnds(handle, { threads: components.threads(), signal: stopping.signal })
       await retire(current)
       current = { manifest: handle.manifest, tokenizer, ends, users: 0, retired: false }
       return current

@@ -1,10 +1,11 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { HardwareProfile } from '#contracts/api/hardware.ts'
-import { ModelFormatError } from '#core/errors.ts'
+import { ModelFormatError, TokenizerFormatError } from '#core/errors.ts'
 import { createReferenceEngine } from '#engines/reference/reference-engine.ts'
 import { createInMemorySwarms } from '#test/fakes/in-memory-swarm.ts'
+import { randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
 import { type FakeSurroundings, nodeOfFakes, roomyMachine } from '#test/helpers/node-of-fakes.ts'
 
 const running: FakeSurroundings[] = []
@@ -160,6 +161,16 @@ describe('a node', () => {
     }
     expect(textOf(events).length).toBeGreaterThan(0)
     expect(events.at(-1)).toMatchObject({ type: 'error', code: 'paused' })
+  })
+
+  test('a model whose tokenizer cannot be read takes no memory', async () => {
+    const engine = createReferenceEngine()
+    const loadEnds = vi.fn(engine.loadEnds)
+    const tokenizer = () => Promise.reject(new TokenizerFormatError('tokenizer.json', 'cut short'))
+    const models = [{ ...randomModel(tinyConfig(), 1), tokenizer }]
+    const events = await generated(await startNode({ engine: { ...engine, loadEnds }, models }))
+    expect(events).toMatchObject([{ type: 'error', code: 'tokenizer-format' }])
+    expect(loadEnds).not.toHaveBeenCalled()
   })
 
   test('stopping while a text is made ends it, and everything else, at once', async () => {

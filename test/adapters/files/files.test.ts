@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { loadOrCreateAccessToken, readAccessToken } from '#adapters/files/access-token.ts'
 import { atomicWrite } from '#adapters/files/atomic-write.ts'
 import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
+import { openLogFile } from '#adapters/files/log-file.ts'
 import { readRunningNode, removeRunningNode, writeRunningNode } from '#adapters/files/running-node.ts'
 import { createSettingsStore } from '#adapters/files/settings-store.ts'
 import { defaultPolicy } from '#core/budget/default-policy.ts'
@@ -87,6 +88,26 @@ describe('settings', () => {
       message: expect.stringContaining(complaint),
     })
     expect(readFileSync(file, 'utf8')).toBe(text)
+  })
+})
+
+describe('the log', () => {
+  test('is written line by line, for its owner alone', () => {
+    const file = fresh('node.log')
+    const log = openLogFile(file, 'info')
+    log.debug({}, 'not shown')
+    log.info({ blocks: 3 }, 'hosting')
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ blocks: 3, msg: 'hosting' })
+    log.close()
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+  })
+
+  test.skipIf(!existsSync('/dev/full'))('loses its lines on a full disk, and nothing else', async () => {
+    const log = openLogFile('/dev/full', 'info')
+    expect(() => log.error({ error: new Error('x') }, 'lost')).not.toThrow()
+    await new Promise((turned) => setImmediate(turned))
+    expect(() => log.info({}, 'lost too')).not.toThrow()
+    expect(() => log.close()).not.toThrow()
   })
 })
 
