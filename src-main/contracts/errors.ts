@@ -25,6 +25,9 @@ export const errorCodes = [
   'not-running',
   'port-in-use',
   'storage-failed',
+  'engine-failed',
+  'patch-mismatch',
+  'download-failed',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

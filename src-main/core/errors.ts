@@ -68,3 +68,24 @@ export class SessionRefusedError extends CodedError {
     this.reason = reason
   }
 }
+
+/** The process or device that computes ended or broke; what it held is gone. The node goes on and starts it again. */
+export class EngineFailedError extends CodedError {
+  constructor(backend: string, why: string, options?: Options) {
+    super('engine-failed', `${backend}: ${why}`, { backend, why }, options)
+  }
+}
+
+/** A patch, or a choice of what to train, does not fit the model: `where` names the tensor or block. */
+export class PatchMismatchError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('patch-mismatch', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
+/** A model could not be fetched: `where` names the file. What had arrived is kept for the next try. */
+export class DownloadError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('download-failed', `${where}: ${what}`, { where, what }, options)
+  }
+}

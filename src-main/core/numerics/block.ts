@@ -1,5 +1,5 @@
 /** One transformer block of a Llama: attention and feed-forward, each after a norm and beside a residual connection. */
-import type { BlockTensorNames, ModelConfig } from '#contracts/model/manifest.ts'
+import type { BlockTensorRole, ModelConfig, OptionalBlockTensorRole } from '#contracts/model/manifest.ts'
 import { attention } from './attention.ts'
 import type { Floats } from './floats.ts'
 import { appendToCache, type KeyValueCache } from './key-value-cache.ts'
@@ -8,12 +8,16 @@ import { rmsNorm } from './rms-norm.ts'
 import { applyRope } from './rope.ts'
 import { swiglu } from './swiglu.ts'
 
-/** A block's tensors by the role they play; shapes are those of `blockShapes`. */
-export type BlockWeights = Readonly<Record<keyof BlockTensorNames, Floats>>
+/** One `T` for each tensor a block has: those all architectures have, and those this one adds. */
+export type ByBlockTensor<T> = Readonly<Record<Exclude<BlockTensorRole, OptionalBlockTensorRole>, T>> &
+  Readonly<Partial<Record<OptionalBlockTensorRole, T>>>
 
-/** The shape of each of a block's tensors. Matrices are (out, in). */
-export function blockShapes(config: ModelConfig): Readonly<Record<keyof BlockTensorNames, readonly number[]>> {
-  const { hiddenSize, intermediateSize, headSize } = config
+/** A block's tensors by the role they play; shapes are those of `blockShapes`. */
+export type BlockWeights = ByBlockTensor<Floats>
+
+/** The shape of each tensor that a block of this architecture has, and of no other. Matrices are (out, in). */
+export function blockShapes(config: ModelConfig): ByBlockTensor<readonly number[]> {
+  const { hiddenSize, intermediateSize, headSize, attentionBias, queryKeyNorm } = config
   const queryWidth = config.headCount * headSize
   const kvWidth = config.kvHeadCount * headSize
   return {
@@ -26,6 +30,8 @@ export function blockShapes(config: ModelConfig): Readonly<Record<keyof BlockTen
     gate: [intermediateSize, hiddenSize],
     up: [intermediateSize, hiddenSize],
     down: [hiddenSize, intermediateSize],
+    ...(attentionBias && { queryBias: [queryWidth], keyBias: [kvWidth], valueBias: [kvWidth] }),
+    ...(queryKeyNorm && { queryNorm: [headSize], keyNorm: [headSize] }),
   }
 }
 

@@ -1,0 +1,87 @@
+/** Training of a whole model that fits on this machine: loss, gradients, updates. What to train and when is not its matter. */
+import type { TrainedParameter } from './engine.ts'
+import type { ModelHandle } from './model-store.ts'
+
+export interface TrainingExample {
+  /** At least two. */
+  readonly tokens: readonly number[]
+  /** (tokens - 1,): weight of predicting tokens[i + 1] from the ones before; all 1 when left out. */
+  readonly targetWeights?: Float32Array
+}
+
+/** The loss is the weighted sum of next-token negative log-likelihoods (nats) over the batch's examples. */
+export interface BatchLoss {
+  readonly lossSum: number
+  /** The sum of the weights: what to divide by for a mean. */
+  readonly weightSum: number
+}
+
+export interface BatchGradients extends BatchLoss {
+  /** Of `lossSum`, one for each parameter in the trainee's order. Valid until the next call. */
+  readonly gradients: readonly Float32Array[]
+}
+
+/** One update with the gradient of the mean loss, times `gradientScale`. Only trained numbers are decayed. */
+export type OptimizerStep =
+  | { readonly kind: 'sgd'; readonly learningRate: number; readonly gradientScale?: number }
+  | {
+      /** Loshchilov & Hutter 2019; `weightDecay` 0 makes it Adam (Kingma & Ba 2015). */
+      readonly kind: 'adamw'
+      readonly learningRate: number
+      readonly beta1: number
+      readonly beta2: number
+      readonly epsilon: number
+      readonly weightDecay: number
+      readonly gradientScale?: number
+    }
+
+export interface TraineeInit {
+  readonly parameters: readonly TrainedParameter[]
+  readonly threads: number
+  readonly signal?: AbortSignal
+}
+
+/** A model in memory with some of its numbers being trained. Calls do not overlap. */
+export interface Trainee {
+  readonly parameters: readonly TrainedParameter[]
+  /** Trained numbers in all. */
+  readonly parameterCount: number
+  /** Bytes held for the optimizer: two float32 a trained number once `adamw` has been used, else none. */
+  readonly optimizerStateBytes: number
+  /** The values now of parameter `index`: whole tensors, entries of the mask (base plus change), or scales. A copy. */
+  values(index: number): Float32Array
+  setValues(index: number, values: Float32Array): void
+  /** Forward only. */
+  loss(batch: readonly TrainingExample[], options?: { signal?: AbortSignal }): Promise<BatchLoss>
+  gradients(batch: readonly TrainingExample[], options?: { signal?: AbortSignal }): Promise<BatchGradients>
+  /** `gradients`, then one update of the trained numbers. */
+  step(
+    batch: readonly TrainingExample[],
+    optimizer: OptimizerStep,
+    options?: { signal?: AbortSignal },
+  ): Promise<BatchLoss>
+  /**
+   * Squared gradients of each example's summed log-likelihood, added up over `examples`: the empirical diagonal Fisher
+   * times their number (Sung et al. 2021, eq. 4). Each example by itself, never a batch's.
+   */
+  squaredGradients(
+    examples: readonly TrainingExample[],
+    options?: { signal?: AbortSignal },
+  ): Promise<readonly Float32Array[]>
+  /** The optimizer's moments and step count, to be saved and restored bit for bit. */
+  exportOptimizer(): OptimizerState
+  importOptimizer(state: OptimizerState): void
+  dispose(): Promise<void>
+}
+
+export interface OptimizerState {
+  readonly steps: number
+  /** First and second moments, one pair for each parameter; empty before the first `adamw` step. */
+  readonly moments: readonly { readonly first: Float32Array; readonly second: Float32Array }[]
+}
+
+export interface TrainingEngine {
+  readonly backend: string
+  /** Throws `PatchMismatchError` for a parameter the model does not have. */
+  loadTrainee(model: ModelHandle, init: TraineeInit): Promise<Trainee>
+}
