@@ -70,15 +70,45 @@ export default {
       name: 'engines-stand-alone',
       severity: 'error',
       comment: 'An engine may import contracts, ports, numerics, models, what engines share, and its own technology.',
-      from: { path: '^src-main/engines/([^/]+)/' },
+      from: { path: '^src-main/engines/([^/]+)/', pathNot: '^src-main/engines/(catalogue|onnxruntime-gpu)/' },
       to: {
         path: '^src-(main|renderer)/',
         pathNot: [
           '^src-main/contracts/',
-          '^src-main/core/(ports|numerics|models)/',
+          '^src-main/core/(ports|numerics|models|calibration)/',
           '^src-main/core/errors\\.ts$',
           '^src-main/engines/$1/',
           '^src-main/engines/shared/',
+        ],
+      },
+    },
+    {
+      name: 'onnxruntime-on-gpus-is-onnxruntime',
+      severity: 'error',
+      comment: 'onnxruntime’s GPU providers may import what its CPU backend is made of, and what any engine may.',
+      from: { path: '^src-main/engines/onnxruntime-gpu/' },
+      to: {
+        path: '^src-(main|renderer)/',
+        pathNot: [
+          '^src-main/contracts/',
+          '^src-main/core/(ports|numerics|models|calibration)/',
+          '^src-main/core/errors\\.ts$',
+          '^src-main/engines/(onnxruntime|onnxruntime-gpu|shared)/',
+        ],
+      },
+    },
+    {
+      name: 'catalogue-knows-the-backends',
+      severity: 'error',
+      comment: 'The catalogue of backends may import them all, and what any engine may.',
+      from: { path: '^src-main/engines/catalogue/' },
+      to: {
+        path: '^src-(main|renderer)/',
+        pathNot: [
+          '^src-main/contracts/',
+          '^src-main/core/(ports|numerics|models|calibration)/',
+          '^src-main/core/errors\\.ts$',
+          '^src-main/engines/(catalogue|onnxruntime|onnxruntime-gpu|tfjs|shared)/',
         ],
       },
     },
@@ -96,6 +126,21 @@ export default {
       ['^src-main/(contracts|core|app)/', npm(['@orpc/server', '@orpc/contract', 'pino', 'zod']), '^(node:)?[a-z_/]+$'],
       'The app may import contracts, core and itself; adapters and engines come in as components.',
     ),
+    {
+      name: 'workers-compose-compute',
+      severity: 'error',
+      comment:
+        'A worker may import contracts, core, engines and adapters: it computes, and knows no node and no shell.',
+      from: { path: '^src-main/workers/' },
+      to: { path: '^src-(main|renderer)/', pathNot: '^src-main/(contracts|core|engines|adapters|workers)/' },
+    },
+    {
+      name: 'workers-run-elsewhere',
+      severity: 'error',
+      comment: 'What runs in a worker is started, not imported; only its options are shared with who starts it.',
+      from: { path: '^src-', pathNot: '^src-main/workers/' },
+      to: { path: '^src-main/workers/', pathNot: '^src-main/workers/compute-options\\.ts$' },
+    },
     {
       name: 'assembly-builds-the-node',
       severity: 'error',
@@ -170,7 +215,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^(dist|release|test-output)/' },
+    exclude: { path: ['^(dist|release|test-output)/', '^src-main/engines/kernels/assembly/'] },
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       exportsFields: ['exports'],

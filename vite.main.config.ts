@@ -3,8 +3,9 @@
  * and leave packages where they are; the preload runs in a sandbox that can require nothing but `electron`, so it is one
  * CommonJS file. `vite build --config vite.main.config.ts` builds all three.
  */
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { defineConfig, type EnvironmentOptions } from 'vite'
+import { defineConfig, type EnvironmentOptions, type Plugin } from 'vite'
 
 const entry = (name: string): string => resolve(import.meta.dirname, 'src-main/electron', name)
 
@@ -32,7 +33,18 @@ function environment(entries: Record<string, string>, format: 'es' | 'cjs', empt
   }
 }
 
+/** Lays the engines' kernels beside the bundle, where `new URL('./kernels.wasm', import.meta.url)` finds them. */
+const kernels: Plugin = {
+  name: 'kernels',
+  applyToEnvironment: ({ name }) => name === 'main',
+  generateBundle() {
+    const source = readFileSync(resolve(import.meta.dirname, 'src-main/engines/kernels/kernels.wasm'))
+    this.emitFile({ type: 'asset', fileName: 'kernels.wasm', source })
+  },
+}
+
 export default defineConfig({
+  plugins: [kernels],
   environments: {
     main: environment({ main: entry('main.ts'), 'node-process': entry('node-process.ts') }, 'es', true),
     preload: environment({ preload: entry('preload.ts') }, 'cjs', false),

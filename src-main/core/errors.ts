@@ -69,6 +69,13 @@ export class SessionRefusedError extends CodedError {
   }
 }
 
+/** The disk is full, read-only or failing. `where` names the file or folder, `what` what the system said. */
+export class StorageError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('storage-failed', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
 /** The process or device that computes ended or broke; what it held is gone. The node goes on and starts it again. */
 export class EngineFailedError extends CodedError {
   constructor(backend: string, why: string, options?: Options) {

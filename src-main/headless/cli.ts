@@ -1,6 +1,7 @@
 /** The `quiltbee` command: every verb is a file in `commands/`; this file only lists them and turns failures into exit codes. */
 import { Command, CommanderError } from 'commander'
 import { version } from '#assembly/version.ts'
+import { addCalibrate } from './commands/calibrate.ts'
 import { addDetect } from './commands/detect.ts'
 import { addGenerate } from './commands/generate.ts'
 import { addLedger } from './commands/ledger.ts'
@@ -17,7 +18,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
     .exitOverride()
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', helpEnd)
-  for (const add of [addDetect, addModel, addUp, addGenerate, addSwarm, addLedger]) add(program)
+  for (const add of [addDetect, addCalibrate, addModel, addUp, addGenerate, addSwarm, addLedger]) add(program)
   try {
     await program.parseAsync([...args], { from: 'user' })
     return Number(process.exitCode ?? exitCodes.success)

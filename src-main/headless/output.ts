@@ -37,6 +37,9 @@ const exitCodeOf: Readonly<Record<ErrorCode, number>> = {
   'not-running': exitCodes.node,
   'port-in-use': exitCodes.node,
   'storage-failed': exitCodes.node,
+  'engine-failed': exitCodes.node,
+  'patch-mismatch': exitCodes.model,
+  'download-failed': exitCodes.model,
 }
 
 export function exitCodeFor(code: ErrorCode): number {

@@ -92,7 +92,25 @@ describe('electron-builder.yml', () => {
       const unpacked = path.endsWith('.node') || path.includes('node_modules/onnxruntime-node/bin/')
       expect(unpacked, path).toBe(true)
     }
-    expect(configuration.asarUnpack).toEqual(['**/*.node', '**/node_modules/onnxruntime-node/bin/**'])
+    expect(configuration.asarUnpack).toEqual([
+      '**/*.node',
+      '**/node_modules/onnxruntime-node/bin/**',
+      // TensorFlow's own library, where the optional packages are installed.
+      '**/node_modules/@tensorflow/tfjs-node*/deps/**',
+    ])
+  })
+
+  it('ships of TensorFlow.js what Node loads, its WASM files among it', () => {
+    const excludes = configuration.files.filter((pattern) => pattern.startsWith('!')).map((pattern) => pattern.slice(1))
+    const shipped = (path: string) =>
+      !excludes.flatMap(expandBraces).some((pattern) => matches(`node_modules/@tensorflow/${path}`, pattern))
+    const loaded = globSync('@tensorflow/tfjs-{core,backend-wasm}/{package.json,dist/*.node.js,dist/*.wasm}', {
+      cwd: join(repository, 'node_modules'),
+    }).map((path) => path.replace('@tensorflow/', ''))
+    expect(loaded.length).toBe(7)
+    expect(loaded.filter((path) => !shipped(path))).toEqual([])
+    expect(shipped('tfjs-core/dist/tf-core.es2017.js')).toBe(false)
+    expect(shipped('tfjs-backend-wasm/wasm-out/tfjs-backend-wasm.wasm')).toBe(false)
   })
 
   it.each(['win', 'mac', 'linux'] as const)('ships %s its own native code and none of the others', (platform) => {

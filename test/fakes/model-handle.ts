@@ -1,15 +1,41 @@
 /** A model of any shape with random weights, in memory: the same seed gives the same model. */
 import { createHash } from 'node:crypto'
 import { digestSchema } from '#contracts/digest.ts'
-import { type Dtype, type ModelConfig, type ModelManifest, tensorNames } from '#contracts/model/manifest.ts'
+import {
+  type Dtype,
+  dtypeBlocks,
+  type ModelConfig,
+  type ModelManifest,
+  tensorNames,
+} from '#contracts/model/manifest.ts'
 import { ModelFormatError } from '#core/errors.ts'
 import { blockShapes } from '#core/numerics/block.ts'
 import type { ModelHandle, StoredTensor, Tokenizer } from '#core/ports/model-store.ts'
+import { quantise } from '#test/helpers/gguf-quantise.ts'
 
 export interface RandomModel extends ModelHandle {
   /** Names of the tensors read so far, in order. */
   readonly reads: readonly string[]
 }
+
+/** What each architecture adds to a tiny Llama; the window is short enough to matter within a few tokens. */
+export const tinyRelatives = {
+  llama: {},
+  'llama with linear rope scaling': { ropeScaling: { kind: 'linear', factor: 4 } },
+  'llama with llama3 rope scaling': {
+    ropeTheta: 500_000,
+    ropeScaling: {
+      kind: 'llama3',
+      factor: 8,
+      lowFrequencyFactor: 1,
+      highFrequencyFactor: 4,
+      originalContextLength: 64,
+    },
+  },
+  mistral: { architecture: 'mistral', slidingWindow: 5 },
+  qwen2: { architecture: 'qwen2', attentionBias: true, tiedHead: true },
+  qwen3: { architecture: 'qwen3', queryKeyNorm: true, headSize: 12 },
+} as const satisfies Readonly<Record<string, Partial<ModelConfig>>>
 
 /** A tiny model; `changes` make it another one. */
 export function tinyConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
@@ -31,12 +57,16 @@ export function tinyConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
   }
 }
 
-/** Weights are uniform, of a size that keeps hidden states near 1; norms are near 1. */
+/**
+ * Weights are uniform, of a size that keeps hidden states near 1; norms are near 1 and biases near 0. With one of GGUF's
+ * block types the rows of matrices must be whole blocks, and vectors stay float32, as they do in GGUF files.
+ */
 export function randomModel(config: ModelConfig, seed: number, dtype: Dtype = 'F32'): RandomModel {
   const random = createRandom(seed)
   const tensors = new Map<string, StoredTensor>()
   for (const [name, shape] of tensorShapes(config)) {
-    tensors.set(name, { name, dtype, shape, bytes: encode(dtype, randomValues(shape, random)) })
+    const stored = shape.length === 1 && dtypeBlocks[dtype].elements > 1 ? 'F32' : dtype
+    tensors.set(name, { name, dtype: stored, shape, bytes: quantise(stored, randomValues(name, shape, random)) })
   }
   const reads: string[] = []
   return {
@@ -81,30 +111,11 @@ function tensorShapes(config: ModelConfig): [string, readonly number[]][] {
   return shapes
 }
 
-function randomValues(shape: readonly number[], random: () => number): Float32Array {
+function randomValues(name: string, shape: readonly number[], random: () => number): Float32Array {
   const length = shape.reduce((product, dimension) => product * dimension, 1)
   const scale = shape.length === 1 ? 0.3 : 1.7 / Math.sqrt(shape.at(-1) ?? 1)
-  const mean = shape.length === 1 ? 1 : 0
+  const mean = shape.length === 1 && !name.endsWith('.bias') ? 1 : 0
   return Float32Array.from({ length }, () => mean + scale * random())
-}
-
-/** Rounds towards zero; good enough for random numbers. */
-function encode(dtype: Dtype, values: Float32Array): Uint8Array {
-  const bits = new Uint32Array(values.buffer)
-  switch (dtype) {
-    case 'F32':
-      return new Uint8Array(values.buffer)
-    case 'BF16':
-      return new Uint8Array(Uint16Array.from(bits, (value) => value >>> 16).buffer)
-    case 'F16':
-      return new Uint8Array(Uint16Array.from(bits, halfBits).buffer)
-  }
-}
-
-/** float32 bits to binary16 bits; numbers too small for a normal half become 0. */
-function halfBits(bits: number): number {
-  const exponent = ((bits >>> 23) & 0xff) - 127 + 15
-  return exponent < 1 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff)
 }
 
 function manifestOf(config: ModelConfig, seed: number, tensors: readonly StoredTensor[]): ModelManifest {

@@ -3,6 +3,8 @@
  * of a home, everything else belongs to one profile:
  *
  *     <home>/models/<digest>/            base models
+ *     <home>/downloads/<owner>/<name>/   what has arrived of models that are being downloaded
+ *     <home>/prepared-weights/           weights as engines load them, made from the models; may be cleared at any time
  *     <home>/profiles/<name>/            key, ledger, settings, log, token and address of a running node
  */
 import { mkdirSync } from 'node:fs'
@@ -16,6 +18,8 @@ export const defaultProfile = 'default'
 export interface DataDirectory {
   readonly home: string
   readonly models: string
+  readonly downloads: string
+  readonly preparedWeights: string
   readonly profile: string
   readonly profileDirectory: string
   readonly ledgerFile: string
@@ -42,6 +46,8 @@ export function dataDirectory(options: { profile?: string; environment?: NodeJS.
   return {
     home,
     models: join(home, 'models'),
+    downloads: join(home, 'downloads'),
+    preparedWeights: join(home, 'prepared-weights'),
     profile,
     profileDirectory,
     ledgerFile: file('ledger.db'),

@@ -24,9 +24,13 @@ export interface SourceTokenizer extends Omit<ModelManifest['tokenizer'], 'sha25
 }
 
 /** The file in a model's folder that holds the vocabulary. */
-export const tokenizerFileNames = { huggingface: 'tokenizer.json', llama2c: 'tokenizer.bin' } as const
+export const tokenizerFileNames = {
+  huggingface: 'tokenizer.json',
+  llama2c: 'tokenizer.bin',
+  gguf: 'tokenizer.gguf.json',
+} as const
 
-/** Largest vocabulary file that is read, of either kind. */
+/** Largest vocabulary file that is read, of any kind. */
 export const maximumTokenizerBytes = 64 << 20
 
 /** Turns a file or folder name into a model name: what is not allowed becomes a dash, and it never looks like a digest. */

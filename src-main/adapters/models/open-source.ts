@@ -1,7 +1,8 @@
-/** What a path names: a Hugging Face folder, a llama2.c checkpoint, a folder with one, or nothing we can read. */
+/** What a path names: a Hugging Face folder, a GGUF file, a llama2.c checkpoint, a folder with one, or nothing we can read. */
 import { join } from 'node:path'
 import { InvalidInputError } from '#contracts/errors.ts'
 import { statOrNull, systemCode } from './files.ts'
+import { findGguf, isGguf, openGguf } from './gguf.ts'
 import { openHuggingFace } from './huggingface.ts'
 import { findLlama2cCheckpoint, openLlama2c } from './llama2c.ts'
 import type { ModelSource } from './model-source.ts'
@@ -14,13 +15,18 @@ export async function openModelSource(path: string): Promise<ModelSource> {
   })
   if (found === null) throw new InvalidInputError('path', 'there is nothing at this path')
   if (found.isDirectory()) return openFolder(path)
+  if (path.endsWith('.gguf') || (await isGguf(path))) return openGguf(path)
   if (path.endsWith('.bin')) return openLlama2c(path)
-  throw new InvalidInputError('path', 'neither a folder nor a .bin file')
+  throw new InvalidInputError('path', 'neither a folder, nor a GGUF file, nor a .bin file')
 }
 
 async function openFolder(path: string): Promise<ModelSource> {
   if ((await statOrNull(join(path, 'config.json'))) !== null) return openHuggingFace(path)
-  const checkpoint = await findLlama2cCheckpoint(path)
+  const [gguf, checkpoint] = [await findGguf(path), await findLlama2cCheckpoint(path)]
+  if (gguf !== null && checkpoint !== null) {
+    throw new InvalidInputError('path', 'the folder holds a .gguf file and a .bin checkpoint; name one')
+  }
+  if (gguf !== null) return openGguf(gguf)
   if (checkpoint !== null) return openLlama2c(checkpoint)
-  throw new InvalidInputError('path', 'the folder holds neither a config.json nor a .bin checkpoint')
+  throw new InvalidInputError('path', 'the folder holds neither a config.json, nor a .gguf file, nor a .bin checkpoint')
 }

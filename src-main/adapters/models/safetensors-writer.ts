@@ -4,7 +4,7 @@
  * own writer does.
  */
 import type { FileHandle } from 'node:fs/promises'
-import { bytesPerElement, type Dtype } from '#contracts/model/manifest.ts'
+import { type Dtype, storedBytes } from '#contracts/model/manifest.ts'
 import { elementCount } from '#core/models/expected-tensors.ts'
 import { writeAll } from './files.ts'
 
@@ -15,7 +15,7 @@ export interface TensorPlan {
 }
 
 export function tensorBytes({ dtype, shape }: TensorPlan): number {
-  return bytesPerElement[dtype] * elementCount(shape)
+  return storedBytes(dtype, elementCount(shape))
 }
 
 /** `read` yields each tensor's bytes when its turn comes. Throws `RangeError` when it yields more or fewer than planned. */

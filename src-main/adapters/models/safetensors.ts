@@ -5,7 +5,7 @@
  * Format: https://huggingface.co/docs/safetensors
  */
 import * as z from 'zod'
-import { bytesPerElement, type Dtype, dtypes } from '#contracts/model/manifest.ts'
+import { type Dtype, dtypeBlocks, dtypes } from '#contracts/model/manifest.ts'
 import { ModelFormatError } from '#core/errors.ts'
 import { parseBoundedJson } from './bounded-json.ts'
 import { type OpenFile, type RangeOptions, readRange } from './files.ts'
@@ -105,11 +105,17 @@ function checkedEntry(name: string, tensor: HeaderTensor, base: number, label: s
   if (dtype === undefined) {
     throw new ModelFormatError(where, `dtype ${tensor.dtype} is not one of ${dtypes.join(', ')}`)
   }
-  const needed = tensor.shape.reduce((product, size) => product * BigInt(size), BigInt(bytesPerElement[dtype]))
-  if (end < begin || needed !== BigInt(end - begin)) {
+  if (end < begin || exactBytes(dtype, tensor.shape) !== BigInt(end - begin)) {
     throw new ModelFormatError(where, `offsets ${begin} to ${end} do not hold ${dtype} of shape [${tensor.shape}]`)
   }
   return { name, dtype, shape: tensor.shape, begin: base + begin, end: base + end }
+}
+
+/** Bytes of a tensor, however large its shape claims it is; null when its rows are not whole blocks. */
+function exactBytes(dtype: Dtype, shape: readonly number[]): bigint | null {
+  const { elements, bytes } = dtypeBlocks[dtype]
+  if ((shape.at(-1) ?? 1) % elements !== 0) return null
+  return shape.reduce((product, size) => product * BigInt(size), BigInt(bytes)) / BigInt(elements)
 }
 
 /** Sorted entries follow one another exactly, from the first byte after the header to the last of the file. */

@@ -15,6 +15,7 @@ import { parseBoundedJson } from './bounded-json.ts'
 import { type OpenFile, openFile, readSmallFile } from './files.ts'
 import { maximumTokenizerBytes, tokenizerFileNames } from './model-source.ts'
 import { readSafetensorsLayout, readSafetensorsTensor, type SafetensorsLayout } from './safetensors.ts'
+import { createGgufTokenizer } from './tokenizer-gguf.ts'
 import { createHuggingFaceTokenizer } from './tokenizer-huggingface.ts'
 import { createLlama2cTokenizer } from './tokenizer-llama2c.ts'
 
@@ -116,10 +117,15 @@ async function readTokenizer(folder: string, manifest: ModelManifest): Promise<T
   if (sha256(bytes) !== manifest.tokenizer.sha256) {
     throw new ModelFormatError(fileName, 'the bytes on disk have changed since the import')
   }
-  const { vocabularySize } = manifest.config
-  return kind === 'llama2c'
-    ? createLlama2cTokenizer(bytes, { vocabularySize })
-    : createHuggingFaceTokenizer(bytes, { vocabularySize, beginToken, endTokens })
+  const init = { vocabularySize: manifest.config.vocabularySize, beginToken, endTokens }
+  switch (kind) {
+    case 'llama2c':
+      return createLlama2cTokenizer(bytes, init)
+    case 'huggingface':
+      return createHuggingFaceTokenizer(bytes, init)
+    case 'gguf':
+      return createGgufTokenizer(bytes, init)
+  }
 }
 
 export function sha256(bytes: Uint8Array): string {

@@ -23,9 +23,7 @@ export interface TokenizerInit {
 /** Parses and checks the file. Throws `TokenizerFormatError`. */
 export function createHuggingFaceTokenizer(bytes: Uint8Array, init: TokenizerInit): Tokenizer {
   const file = parseHuggingFaceTokenizer(bytes, init.vocabularySize)
-  const library = buildLibraryTokenizer(file)
-  const encode = (text: string) => encodeWith(library, text, file.pieces.length)
-  encode('A probe: 1 é 😀\n')
+  const encode = createLibraryEncoder('tokenizer.json', file.forLibrary, file.pieces.length)
   return {
     vocabularySize: init.vocabularySize,
     beginToken: init.beginToken,
@@ -40,26 +38,27 @@ export function createHuggingFaceTokenizer(bytes: Uint8Array, init: TokenizerIni
   }
 }
 
-function buildLibraryTokenizer(file: HuggingFaceTokenizerFile): LibraryTokenizer {
-  try {
-    return new LibraryTokenizer(file.forLibrary, {})
-  } catch (cause) {
-    throw new TokenizerFormatError('tokenizer.json', messageOf(cause), { cause })
+/**
+ * Text to ids below `pieceCount` by the library, for a file that has been checked. `label` is where errors lie. Throws
+ * `TokenizerFormatError`, now or when a text cannot be encoded.
+ */
+export function createLibraryEncoder(label: string, file: object, pieceCount: number): (text: string) => number[] {
+  const library = orFormatError(label, '', () => new LibraryTokenizer(file, {}))
+  const encode = (text: string) => {
+    const { ids } = orFormatError(label, 'cannot encode: ', () => library.encode(text, { add_special_tokens: false }))
+    const stray = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= pieceCount)
+    if (stray !== undefined) throw new TokenizerFormatError(label, `encoding yields the id ${stray}`)
+    return ids
   }
+  encode('A probe: 1 é 😀\n')
+  return encode
 }
 
-function encodeWith(library: LibraryTokenizer, text: string, pieceCount: number): number[] {
-  const ids = encodeOrThrow(library, text)
-  const stray = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= pieceCount)
-  if (stray !== undefined) throw new TokenizerFormatError('tokenizer.json', `encoding yields the id ${stray}`)
-  return ids
-}
-
-function encodeOrThrow(library: LibraryTokenizer, text: string): number[] {
+function orFormatError<T>(label: string, before: string, use: () => T): T {
   try {
-    return library.encode(text, { add_special_tokens: false }).ids
+    return use()
   } catch (cause) {
-    throw new TokenizerFormatError('tokenizer.json', `cannot encode: ${messageOf(cause)}`, { cause })
+    throw new TokenizerFormatError(label, `${before}${messageOf(cause)}`, { cause })
   }
 }
 
@@ -111,7 +110,7 @@ function leadingSpaces(steps: readonly DecoderStep[]): number {
  * GPT-2's byte alphabet: bytes that print stand for themselves, the others for the characters from U+0100 on, in order
  * (Radford et al. 2019, `bytes_to_unicode`).
  */
-const byteOfCharacter: ReadonlyMap<string, number> = (() => {
+export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const prints = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad)
   let next = 0x100
   return new Map(
@@ -120,7 +119,7 @@ const byteOfCharacter: ReadonlyMap<string, number> = (() => {
 })()
 
 /** A piece with a character outside the alphabet was never made of bytes and stands for itself. */
-function fromByteLevel(piece: string): Uint8Array {
+export function fromByteLevel(piece: string): Uint8Array {
   const bytes = Array.from(piece, (character) => byteOfCharacter.get(character))
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : utf8.encode(piece)
 }

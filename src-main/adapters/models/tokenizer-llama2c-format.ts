@@ -4,6 +4,7 @@
  * are the 256 bytes, written `<0x00>` to `<0xFF>`; the rest is text.
  */
 import { TokenizerFormatError } from '#core/errors.ts'
+import { createPairLookup, type PairMerges } from './merge-pairs.ts'
 
 export const llama2cTokens = {
   begin: 1,
@@ -16,12 +17,9 @@ export const llama2cTokens = {
 const longestPieceBytes = 1024
 const firstText = llama2cTokens.firstByte + 256
 
-export interface Llama2cVocabulary {
+export interface Llama2cVocabulary extends PairMerges {
   readonly pieces: readonly string[]
-  readonly scores: Float32Array
   readonly idOf: ReadonlyMap<string, number>
-  /** The token that two tokens side by side may become, or -1. */
-  merge(left: number, right: number): number
 }
 
 /** Whether the bytes are a vocabulary of that many pieces, by their lengths alone. */
@@ -46,7 +44,8 @@ export function parseLlama2cVocabulary(bytes: Uint8Array, vocabularySize: number
   checkBytePieces(pieces)
   const idOf = new Map<string, number>()
   for (const [id, piece] of pieces.entries()) if (!idOf.has(piece)) idOf.set(piece, id)
-  return { pieces, scores: Float32Array.from(records, ({ score }) => score), idOf, merge: createMerge(pieces, idOf) }
+  const scores = Float32Array.from(records, ({ score }) => score)
+  return { pieces, idOf, score: (token) => scores[token] ?? 0, merge: createPairLookup(pieces, idOf) }
 }
 
 const label = 'vocabulary'
@@ -100,19 +99,3 @@ function checkBytePieces(pieces: readonly string[]): void {
     if (pieces[id] !== expected) throw new TokenizerFormatError(`${label} piece ${id}`, `expected ${expected}`)
   }
 }
-
-/** Remembers each pair it was asked about: texts repeat themselves. */
-function createMerge(pieces: readonly string[], idOf: ReadonlyMap<string, number>): Llama2cVocabulary['merge'] {
-  const known = new Map<number, number>()
-  return (left, right) => {
-    const key = left * pieces.length + right
-    const found = known.get(key)
-    if (found !== undefined) return found
-    const merged = idOf.get(`${pieces[left]}${pieces[right]}`) ?? -1
-    if (known.size >= maximumRememberedPairs) known.clear()
-    known.set(key, merged)
-    return merged
-  }
-}
-
-const maximumRememberedPairs = 1 << 18

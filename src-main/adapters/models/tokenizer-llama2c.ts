@@ -7,7 +7,7 @@
  * O(n log n).
  */
 import type { Tokenizer } from '#core/ports/model-store.ts'
-import { createPairHeap } from './pair-heap.ts'
+import { mergePairs } from './merge-pairs.ts'
 import { createPieceDecoder } from './piece-decoder.ts'
 import { type Llama2cVocabulary, llama2cTokens, parseLlama2cVocabulary } from './tokenizer-llama2c-format.ts'
 
@@ -37,40 +37,6 @@ function toSymbols(vocabulary: Llama2cVocabulary, text: string): Int32Array {
     else for (const byte of utf8.encode(character)) symbols.push(byte + llama2cTokens.firstByte)
   }
   return Int32Array.from(symbols)
-}
-
-/**
- * Merges in place. `symbols[i]` is the token that begins at position i, `following[i]` and `preceding[i]` its neighbours
- * (a doubly linked list over positions); a merged-away position holds -1. A candidate whose tokens have changed since
- * it was pushed is stale and skipped.
- */
-function mergePairs(symbols: Int32Array, vocabulary: Llama2cVocabulary): number[] {
-  const count = symbols.length
-  const following = Int32Array.from(symbols, (_, i) => (i + 1 < count ? i + 1 : -1))
-  const preceding = Int32Array.from(symbols, (_, i) => i - 1)
-  const at = (list: Int32Array, i: number) => list[i] ?? -1
-  const heap = createPairHeap()
-  const offer = (left: number) => {
-    const right = left < 0 ? -1 : at(following, left)
-    if (right < 0) return
-    const merged = vocabulary.merge(at(symbols, left), at(symbols, right))
-    if (merged >= 0) heap.push({ left, merged, score: vocabulary.scores[merged] ?? 0 })
-  }
-  for (let i = 0; i + 1 < count; i++) offer(i)
-  for (let best = heap.pop(); best !== null; best = heap.pop()) {
-    const { left, merged } = best
-    const right = at(following, left)
-    if (at(symbols, left) < 0 || right < 0) continue
-    if (vocabulary.merge(at(symbols, left), at(symbols, right)) !== merged) continue
-    const after = at(following, right)
-    symbols[left] = merged
-    symbols[right] = -1
-    following[left] = after
-    if (after >= 0) preceding[after] = left
-    offer(at(preceding, left))
-    offer(left)
-  }
-  return Array.from(symbols).filter((token) => token >= 0)
 }
 
 const utf8 = new TextEncoder()

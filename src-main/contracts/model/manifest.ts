@@ -38,16 +38,21 @@ export const ropeScalingSchema = z.discriminatedUnion('kind', [
   /** All frequencies divided by `factor`. */
   z.strictObject({ kind: z.literal('linear'), factor: z.number().min(1).max(1024) }),
   /** Llama 3.1: low frequencies divided, high ones kept, a smooth passage between them. */
-  z.strictObject({
-    kind: z.literal('llama3'),
-    factor: z.number().min(1).max(1024),
-    lowFrequencyFactor: z.number().positive().max(1024),
-    highFrequencyFactor: z.number().positive().max(1024),
-    originalContextLength: z
-      .int()
-      .min(1)
-      .max(1 << 24),
-  }),
+  z
+    .strictObject({
+      kind: z.literal('llama3'),
+      factor: z.number().min(1).max(1024),
+      lowFrequencyFactor: z.number().positive().max(1024),
+      highFrequencyFactor: z.number().positive().max(1024),
+      originalContextLength: z
+        .int()
+        .min(1)
+        .max(1 << 24),
+    })
+    .refine(({ lowFrequencyFactor, highFrequencyFactor }) => highFrequencyFactor > lowFrequencyFactor, {
+      message: 'highFrequencyFactor is above lowFrequencyFactor',
+      path: ['highFrequencyFactor'],
+    }),
 ])
 export type RopeScaling = Readonly<z.infer<typeof ropeScalingSchema>>
 

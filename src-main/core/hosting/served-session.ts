@@ -5,7 +5,7 @@ import type { SessionOutcome } from '#contracts/receipt/ledger-entry.ts'
 import { ContextTooLongError, SessionRefusedError } from '../errors.ts'
 import type { SpanSession } from '../ports/engine.ts'
 import type { HostedSession } from '../ports/swarm.ts'
-import type { ComputeQueue } from './compute-queue.ts'
+import type { Batcher } from './batcher.ts'
 import { createSessionEntry, type SessionEntryComponents } from './session-entry.ts'
 import { countStep, noTokens } from './token-counts.ts'
 
@@ -17,7 +17,7 @@ export class SessionViolationError extends CodedError {
 }
 
 export interface ServedSessionComponents extends SessionEntryComponents {
-  readonly queue: ComputeQueue
+  readonly batcher: Batcher
 }
 
 export interface ServedSessionInit {
@@ -42,7 +42,7 @@ export async function startServedSession(
   components: ServedSessionComponents,
   init: ServedSessionInit,
 ): Promise<ServedSession> {
-  const { queue } = components
+  const { batcher } = components
   const { sessionId, modelDigest, peerId, hiddenSize, cache } = init
   const { span } = cache
   const ending = new AbortController()
@@ -58,11 +58,11 @@ export async function startServedSession(
     if (position < cache.length) cache.truncate(position)
     const sliceValues = init.sliceTokens * hiddenSize
     try {
-      if (hidden.length <= sliceValues) return await queue.run(() => cache.forward(hidden, { signal }), signal)
+      if (hidden.length <= sliceValues) return await batcher.forward(cache, hidden, signal)
       const output = new Float32Array(hidden.length)
       for (let start = 0; start < hidden.length; start += sliceValues) {
         const slice = hidden.subarray(start, start + sliceValues)
-        output.set(await queue.run(() => cache.forward(slice, { signal }), signal), start)
+        output.set(await batcher.forward(cache, slice, signal), start)
       }
       return output
     } catch (error) {

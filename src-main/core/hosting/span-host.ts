@@ -1,13 +1,13 @@
 /**
  * What this node does for peers: admits sessions on the blocks it has loaded, as long as the owner's limits allow, and
- * computes for all of them in turn. It never waits for room: a peer that is refused at once can go elsewhere.
+ * computes for all of them together. It never waits for room: a peer that is refused at once can go elsewhere.
  */
 import type { Digest } from '#contracts/digest.ts'
 import { spanCovers } from '#contracts/span.ts'
 import { type RefusalReason, SessionRefusedError } from '../errors.ts'
 import type { SpanRunner } from '../ports/engine.ts'
 import type { HostedSession, SessionRequest, SpanHost as SpanHostPort } from '../ports/swarm.ts'
-import { createComputeQueue } from './compute-queue.ts'
+import { createBatcher } from './batcher.ts'
 import {
   type ServedSession,
   type ServedSessionComponents,
@@ -15,7 +15,7 @@ import {
   startServedSession,
 } from './served-session.ts'
 
-export interface SpanHostComponents extends Omit<ServedSessionComponents, 'queue'> {
+export interface SpanHostComponents extends Omit<ServedSessionComponents, 'batcher'> {
   readonly runner: SpanRunner
   readonly modelDigest: Digest
   readonly hiddenSize: number
@@ -44,6 +44,9 @@ export interface SpanHost extends SpanHostPort {
   close(): Promise<void>
 }
 
+/** Rows that a product takes at full speed; more would only make the next batch wait longer. */
+const positionsPerBatch = 128
+
 /** A place taken in the host; `session` is null while it is being opened. */
 interface Place {
   readonly peerId: string
@@ -51,7 +54,8 @@ interface Place {
 }
 
 export function createSpanHost(components: SpanHostComponents, limits: SpanHostLimits): SpanHost {
-  const queue = createComputeQueue()
+  const { runner, hiddenSize } = components
+  const batcher = createBatcher(runner, { hiddenSize, maxPositions: positionsPerBatch })
   const places = new Map<string, Place>()
   const listeners = new Set<() => void>()
   /** Records being written for sessions that have left their places. */
@@ -63,7 +67,7 @@ export function createSpanHost(components: SpanHostComponents, limits: SpanHostL
   }
 
   function refusal(peerId: string, request: SessionRequest): RefusalReason | null {
-    const { runner, modelDigest, hiddenSize } = components
+    const { modelDigest } = components
     if (state !== 'admitting') return 'paused'
     if (request.modelDigest !== modelDigest || request.hiddenSize !== hiddenSize) return 'wrong-model'
     if (!spanCovers(runner.span, request.span)) return 'wrong-span'
@@ -97,11 +101,11 @@ export function createSpanHost(components: SpanHostComponents, limits: SpanHostL
   }
 
   function start(peerId: string, { sessionId, span, maxLength }: SessionRequest, onEnded: () => void) {
-    const { runner, modelDigest, hiddenSize, ledger, clock } = components
+    const { modelDigest, ledger, clock } = components
     const cache = runner.openSession({ maxLength, span })
     const sliceTokens = limits.sliceTokens ?? 32
     const init = { sessionId, peerId, modelDigest, hiddenSize, sliceTokens, cache, onEnded }
-    return startServedSession({ ledger, clock, queue }, init)
+    return startServedSession({ ledger, clock, batcher }, init)
   }
 
   function tracked(ending: Promise<void>): Promise<void> {

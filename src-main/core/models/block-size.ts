@@ -1,5 +1,5 @@
 /** How much memory parts of a model take once loaded as float32, and how much they take on disk. Bytes throughout. */
-import { bytesPerElement, type ModelConfig, type ModelManifest } from '#contracts/model/manifest.ts'
+import { type ModelConfig, type ModelManifest, storedBytes as tensorBytes } from '#contracts/model/manifest.ts'
 import { blockTensors, elementCount, endTensors, type TensorShape } from './expected-tensors.ts'
 
 const float32Bytes = 4
@@ -21,7 +21,7 @@ export function cacheBytesPerPosition(config: ModelConfig): number {
 
 /** All tensors as stored. */
 export function storedBytes(manifest: Pick<ModelManifest, 'tensors'>): number {
-  return manifest.tensors.reduce((sum, { dtype, shape }) => sum + bytesPerElement[dtype] * elementCount(shape), 0)
+  return manifest.tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, elementCount(shape)), 0)
 }
 
 function float32Size(tensors: readonly TensorShape[]): number {

@@ -2,21 +2,8 @@
  * The tensors that a Llama of a given shape consists of, under their canonical names: what an importer must find, and
  * what a span or a client loads. All matrices are (out, in).
  */
-import { type BlockTensorNames, type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
+import { type BlockTensorRole, type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
 import { blockShapes } from '../numerics/block.ts'
-
-/** In the order of the forward pass. */
-const blockRoles = [
-  'attentionNorm',
-  'query',
-  'key',
-  'value',
-  'output',
-  'feedForwardNorm',
-  'gate',
-  'up',
-  'down',
-] as const satisfies readonly (keyof BlockTensorNames)[]
 
 export interface TensorShape {
   readonly name: string
@@ -30,11 +17,10 @@ export function expectedTensors(config: ModelConfig): TensorShape[] {
   return [...(embedding === undefined ? [] : [embedding]), ...blocks, ...ends]
 }
 
-/** The nine tensors of one block. */
+/** The tensors of one block: nine, and those that a relative of Llama adds. */
 export function blockTensors(config: ModelConfig, index: number): TensorShape[] {
   const names = tensorNames.block(index)
-  const shapes = blockShapes(config)
-  return blockRoles.map((role) => ({ name: names[role], shape: shapes[role] }))
+  return Object.entries(blockShapes(config)).map(([role, shape]) => ({ name: names[role as BlockTensorRole], shape }))
 }
 
 /** What stays with the client: embedding, final norm, and the head unless it is the embedding again. */

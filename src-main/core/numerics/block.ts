@@ -1,9 +1,13 @@
-/** One transformer block of a Llama: attention and feed-forward, each after a norm and beside a residual connection. */
+/**
+ * One transformer block of a Llama or a relative: attention and feed-forward, each after a norm and beside a residual
+ * connection. Qwen2 adds biases to queries, keys and values (Yang et al. 2024, Qwen2, §2.2.1), Qwen3 norms each head's
+ * query and key before they are turned (Yang et al. 2025, Qwen3, §2).
+ */
 import type { BlockTensorRole, ModelConfig, OptionalBlockTensorRole } from '#contracts/model/manifest.ts'
 import { attention } from './attention.ts'
 import type { Floats } from './floats.ts'
 import { appendToCache, type KeyValueCache } from './key-value-cache.ts'
-import { add, linear } from './linear.ts'
+import { add, addBias, linear } from './linear.ts'
 import { rmsNorm } from './rms-norm.ts'
 import { applyRope } from './rope.ts'
 import { swiglu } from './swiglu.ts'
@@ -49,9 +53,12 @@ export function blockForward(x: Floats, weights: BlockWeights, cache: KeyValueCa
 /** `x`: (tokens, hiddenSize), already normed -> (tokens, hiddenSize) */
 function selfAttention(x: Floats, weights: BlockWeights, cache: KeyValueCache, config: ModelConfig): Float64Array {
   const { hiddenSize, headCount, kvHeadCount, headSize } = config
-  const query = linear(x, weights.query, hiddenSize) // (tokens, heads, headSize)
-  const key = linear(x, weights.key, hiddenSize) // (tokens, kvHeads, headSize)
-  const value = linear(x, weights.value, hiddenSize) // (tokens, kvHeads, headSize)
+  const project = (weight: Floats, bias: Floats | undefined) => addBias(linear(x, weight, hiddenSize), bias)
+  const normed = (heads: Float64Array, gain: Floats | undefined) =>
+    gain === undefined ? heads : rmsNorm(heads, gain, config.rmsNormEpsilon) // gain: (headSize,)
+  const query = normed(project(weights.query, weights.queryBias), weights.queryNorm) // (tokens, heads, headSize)
+  const key = normed(project(weights.key, weights.keyBias), weights.keyNorm) // (tokens, kvHeads, headSize)
+  const value = project(weights.value, weights.valueBias) // (tokens, kvHeads, headSize)
   applyRope(query, cache.length, config, headCount)
   applyRope(key, cache.length, config, kvHeadCount)
   appendToCache(cache, key, value, kvHeadCount * headSize)

@@ -1,4 +1,4 @@
-import { dot, type Floats } from './floats.ts'
+import { at, dot, type Floats } from './floats.ts'
 
 /** y = x Wᵀ. `x`: (tokens, inputSize), `weight`: (outputSize, inputSize) -> (tokens, outputSize) */
 export function linear(x: Floats, weight: Floats, inputSize: number): Float64Array {
@@ -9,6 +9,11 @@ export function linear(x: Floats, weight: Floats, inputSize: number): Float64Arr
     for (let o = 0; o < outputSize; o++) y[t * outputSize + o] = dot(x, t * inputSize, weight, o * inputSize, inputSize)
   }
   return y
+}
+
+/** `y`: (tokens, size) with `bias`: (size,) added to each row; `y` itself where a model has no bias. */
+export function addBias(y: Float64Array, bias: Floats | undefined): Float64Array {
+  return bias === undefined ? y : y.map((value, i) => value + at(bias, i % bias.length))
 }
 
 /** a + b, element by element: a residual connection. */

@@ -41,7 +41,7 @@ export function modelForward(
 }
 
 /** Rows of the embedding. (tokens,) -> (tokens, hiddenSize) */
-function embed(tokens: readonly number[], embedding: Floats, { hiddenSize, vocabularySize }: ModelConfig) {
+export function embed(tokens: readonly number[], embedding: Floats, { hiddenSize, vocabularySize }: ModelConfig) {
   const x = new Float64Array(tokens.length * hiddenSize)
   for (const [t, token] of tokens.entries()) {
     if (!(token >= 0 && token < vocabularySize)) throw new RangeError(`token ${token} is not below ${vocabularySize}`)

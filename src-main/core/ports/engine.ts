@@ -50,7 +50,10 @@ export interface SparseDelta {
   readonly values: Float32Array
 }
 
-/** (IA)³ (Liu et al. 2022): an activation is multiplied by a vector. Keys and values before rotation. */
+/**
+ * (IA)³ (Liu et al. 2022): an activation is multiplied by a vector. Keys and values as their projections give them, biases
+ * included, before a key norm and before rotation: a scale can always be merged into the rows of a projection.
+ */
 export const scaleTargets = ['key', 'value', 'feedForward'] as const
 export type ScaleTarget = (typeof scaleTargets)[number]
 

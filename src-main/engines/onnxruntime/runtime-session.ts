@@ -1,17 +1,18 @@
 /** How every session of the runtime is made; the measurements behind the options are in docs/decisions/0003. */
+import { basename, dirname } from 'node:path'
 import { InferenceSession } from 'onnxruntime-node'
-import { encodeOnnxModel, type OnnxGraph, weightsPath } from './onnx-model.ts'
+import { encodeOnnxModel, type OnnxGraph } from '../shared/onnx-model.ts'
 
 /**
- * Makes a session that holds its own copy of `weights`: they may be written over as soon as this resolves. Blocks the
- * event loop while it copies and packs.
+ * Makes a session of `graph` with the weights in the file at `weightsPath`, which is mapped while the runtime packs them
+ * and not needed afterwards. Blocks the thread meanwhile.
  */
 export function createRuntimeSession(
   graph: OnnxGraph,
-  weights: Float32Array,
+  weightsPath: string,
   threads: number,
 ): Promise<InferenceSession> {
-  return InferenceSession.create(encodeOnnxModel(graph), {
+  return InferenceSession.create(encodeOnnxModel(graph, basename(weightsPath)), {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -21,8 +22,14 @@ export function createRuntimeSession(
     enableCpuMemArena: false,
     enableMemPattern: false,
     logSeverityLevel: 4,
-    externalData: [{ path: weightsPath, data: new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength) }],
-    // Each session has its own threads; when they spin, an idle host burns a core a session.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: {
+      session: {
+        model_external_initializers_file_folder_path: dirname(weightsPath),
+        // Threads wait awake for the next product of a run, and sleep between runs: an idle host burns nothing.
+        force_spinning_stop: '1',
+      },
+      // float16 weights stay so: folded, their casts to float32 would be kept instead of them.
+      optimization: { disable_specified_optimizers: 'ConstantFolding' },
+    },
   })
 }

@@ -1,77 +1,81 @@
 /**
- * The engine that is slow and readable: the port over `core/numerics`. It runs any model this version can read, where the
- * fast backend cannot be loaded, and the fast backend is tested against it.
+ * The engine that is slow and readable: the port over `core/numerics`, in float64. It runs any model this version can
+ * read, and the fast engines are tested against it.
  */
-import { setImmediate } from 'node:timers/promises'
-import type { ModelConfig } from '#contracts/model/manifest.ts'
-import { type BlockWeights, blockForward } from '#core/numerics/block.ts'
+import { type Span, spanLength } from '#contracts/span.ts'
+import type { BlockWeights } from '#core/numerics/block.ts'
 import { decodeFloats } from '#core/numerics/dtypes.ts'
 import type { Floats } from '#core/numerics/floats.ts'
-import { createKeyValueCache } from '#core/numerics/key-value-cache.ts'
-import { logitsOf } from '#core/numerics/model.ts'
-import type { Engine } from '#core/ports/engine.ts'
+import { linear } from '#core/numerics/linear.ts'
+import type { Engine, LoadOptions, NumericsClass } from '#core/ports/engine.ts'
+import type { ModelHandle } from '#core/ports/model-store.ts'
+import { checkFormat, checkLoad, checkSpan } from '../shared/check-load.ts'
 import { createEmbeddingTable } from '../shared/embedding-table.ts'
-import { checkThreads, type LoadedBlock, loadBlocks } from '../shared/loaded-block.ts'
-import { EngineMisuseError } from '../shared/misuse.ts'
-import { createModelEnds, type LoadedHead } from '../shared/model-ends.ts'
+import type { HeadProduct } from '../shared/linear-backend.ts'
+import { createModelEnds } from '../shared/model-ends.ts'
 import { readBlockWeights, readStoredEnds } from '../shared/read-weights.ts'
-import { createSpanRunner } from '../shared/span-runner.ts'
+import { yieldTurn } from './reference-backward.ts'
+import { createReferenceRunner } from './reference-runner.ts'
+
+const reference = { backend: 'reference', formats: ['float32'] } as const
+
+const numericsClass: NumericsClass = {
+  backend: reference.backend,
+  kernelVersion: '2',
+  weights: 'float32',
+  weightGroup: null,
+  activations: 'float32',
+}
 
 /** Computes on the calling thread, whatever number of threads is asked for. */
 export function createReferenceEngine(): Engine {
   return {
-    numericsClass: { backend: 'reference', dtype: 'float32', kernelVersion: '1', quantisation: 'none' },
+    ...reference,
+    numericsClass(format) {
+      checkFormat(reference, format)
+      return numericsClass
+    },
     async loadSpan(model, span, options) {
-      checkThreads(options)
+      checkLoad(reference, options)
       const { config } = model.manifest
-      const blocks = await loadBlocks(config, span, options, async (index) =>
-        createReferenceBlock(await readBlockWeights(model, index, options), config),
-      )
-      return createSpanRunner(config, span, blocks)
+      checkSpan(config, span)
+      return createReferenceRunner({ config, span, blocks: await readBlocks(model, span, options), numericsClass })
     },
     async loadEnds(model, options) {
-      checkThreads(options)
+      checkLoad(reference, options)
       const { embedding, finalNorm, head } = await readStoredEnds(model, options)
-      const weights = {
+      return createModelEnds({
+        config: model.manifest.config,
+        numericsClass,
+        embedding: createEmbeddingTable(embedding),
         finalNorm: decodeFloats(finalNorm.dtype, finalNorm.bytes),
-        head: decodeFloats(head.dtype, head.bytes),
-      }
-      const { config } = model.manifest
-      return createModelEnds(createEmbeddingTable(embedding), createReferenceHead(weights, config), config.hiddenSize)
+        head: createReferenceHead(decodeFloats(head.dtype, head.bytes), model.manifest.config.hiddenSize),
+      })
     },
   }
 }
 
-function createReferenceBlock(weights: BlockWeights, config: ModelConfig): LoadedBlock {
-  let held: BlockWeights | null = weights
-  return {
-    weightBytes: Object.values(weights).reduce((sum, tensor) => sum + tensor.byteLength, 0),
-    createCache() {
-      const cache = createKeyValueCache()
-      return {
-        get bytes() {
-          return cache.keys.byteLength + cache.values.byteLength
-        },
-        async forward(hidden, position) {
-          await setImmediate()
-          if (!held) throw new EngineMisuseError('the block is disposed')
-          cache.length = position
-          return Float32Array.from(blockForward(hidden, held, cache, config))
-        },
-      }
-    },
-    async dispose() {
-      held = null
-    },
+async function readBlocks(
+  model: ModelHandle,
+  span: Span,
+  { signal, onProgress }: LoadOptions,
+): Promise<BlockWeights[]> {
+  const blocks: BlockWeights[] = []
+  for (let index = span.start; index < span.end; index++) {
+    signal?.throwIfAborted()
+    blocks.push(await readBlockWeights(model, index, signal ? { signal } : {}))
+    onProgress?.({ blocksLoaded: blocks.length, blocksTotal: spanLength(span) })
   }
+  return blocks
 }
 
-function createReferenceHead(weights: { finalNorm: Floats; head: Floats }, config: ModelConfig): LoadedHead {
+/** `weight`: (vocabulary, hidden) */
+function createReferenceHead(weight: Floats, hiddenSize: number): HeadProduct {
   return {
-    weightBytes: weights.finalNorm.byteLength + weights.head.byteLength,
-    async forward(hidden) {
-      await setImmediate()
-      return Float32Array.from(logitsOf(hidden, weights, config))
+    weightBytes: weight.byteLength,
+    async run(x) {
+      await yieldTurn(undefined)
+      return Float32Array.from(linear(x, weight, hiddenSize))
     },
     async dispose() {},
   }

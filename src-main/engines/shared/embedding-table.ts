@@ -3,12 +3,14 @@
  * each row is decoded when it is asked for.
  */
 import { decodeFloatsInto } from '#core/numerics/dtypes.ts'
+import { addRowEntries } from '#core/numerics/sparse.ts'
 import type { StoredTensor } from '#core/ports/model-store.ts'
+import type { TensorDelta } from './patch-split.ts'
 
 export interface EmbeddingTable {
   readonly weightBytes: number
-  /** (tokens,) -> (tokens, hiddenSize). Throws `RangeError` for an id outside the vocabulary. */
-  rows(tokens: readonly number[]): Float32Array
+  /** (tokens,) -> (tokens, hiddenSize), with `deltas` added. Throws `RangeError` for an id outside the vocabulary. */
+  rows(tokens: readonly number[], deltas?: readonly TensorDelta[]): Float32Array
 }
 
 /** `tensor`: (vocabulary, hidden). Holds its bytes. */
@@ -17,12 +19,13 @@ export function createEmbeddingTable({ dtype, shape, bytes }: StoredTensor): Emb
   const rowBytes = bytes.byteLength / vocabularySize
   return {
     weightBytes: bytes.byteLength,
-    rows(tokens) {
+    rows(tokens, deltas = []) {
       const hidden = new Float32Array(tokens.length * hiddenSize)
       for (const [t, token] of tokens.entries()) {
         checkToken(token, vocabularySize)
-        const row = bytes.subarray(token * rowBytes, (token + 1) * rowBytes)
-        decodeFloatsInto(hidden.subarray(t * hiddenSize, (t + 1) * hiddenSize), dtype, row)
+        const row = hidden.subarray(t * hiddenSize, (t + 1) * hiddenSize)
+        decodeFloatsInto(row, dtype, bytes.subarray(token * rowBytes, (token + 1) * rowBytes))
+        for (const delta of deltas) addRowEntries(row, delta, token)
       }
       return hidden
     },

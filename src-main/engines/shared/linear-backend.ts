@@ -16,9 +16,12 @@ export interface BlockProducts {
   run(product: BlockProduct, x: Float32Array): Promise<Float32Array>
   /**
    * What follows attention when no patch looks in between, in one call: with h = residual + attended Wᵀ_output,
-   * h + swiglu(norm(h)). `attended` (rows, headCount * headSize), `residual` (rows, hidden) -> (rows, hidden)
+   * h + swiglu(norm(h)). `attended` (rows, headCount * headSize), `residual` (rows, hidden), the norm's `gain` (hidden,)
+   * -> (rows, hidden)
    */
-  finish?(attended: Float32Array, residual: Float32Array): Promise<Float32Array>
+  finish?(attended: Float32Array, residual: Float32Array, gain: Float32Array): Promise<Float32Array>
+  /** What the products multiply with, as float32 (out, in), for gradients through them. */
+  floats(product: BlockProduct, options?: { signal?: AbortSignal }): Promise<Float32Array>
   dispose(): Promise<void>
 }
 

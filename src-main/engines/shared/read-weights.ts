@@ -2,7 +2,7 @@
  * From a model's files to float32 in memory, one tensor at a time. The store has checked the files; here each tensor is
  * checked against what the configuration asks for, since a kernel given a wrong shape would read the wrong numbers.
  */
-import { type BlockTensorNames, tensorNames } from '#contracts/model/manifest.ts'
+import { type BlockTensorRole, tensorNames } from '#contracts/model/manifest.ts'
 import { ModelFormatError } from '#core/errors.ts'
 import { type BlockWeights, blockShapes } from '#core/numerics/block.ts'
 import { decodeFloats } from '#core/numerics/dtypes.ts'
@@ -28,22 +28,22 @@ export async function readStored(
   return tensor
 }
 
-/** The tensors of block `index` as stored, by role, one after the other. */
+/** The tensors of block `index` as stored, by role, one after the other; of the optional ones, those the config has. */
 export async function* readBlockTensors(
   model: ModelHandle,
   index: number,
   options: ReadOptions,
-): AsyncGenerator<readonly [keyof BlockTensorNames, StoredTensor]> {
-  const shapes = blockShapes(model.manifest.config)
+): AsyncGenerator<readonly [BlockTensorRole, StoredTensor]> {
   const names = tensorNames.block(index)
-  for (const role of Object.keys(names) as (keyof BlockTensorNames)[]) {
-    yield [role, await readStored(model, names[role], shapes[role], options)]
+  for (const [key, shape] of Object.entries(blockShapes(model.manifest.config))) {
+    const role = key as BlockTensorRole
+    yield [role, await readStored(model, names[role], shape, options)]
   }
 }
 
 /** The tensors of block `index` as float32. */
 export async function readBlockWeights(model: ModelHandle, index: number, options: ReadOptions): Promise<BlockWeights> {
-  const weights: Partial<Record<keyof BlockTensorNames, Float32Array>> = {}
+  const weights: Partial<Record<BlockTensorRole, Float32Array>> = {}
   for await (const [role, tensor] of readBlockTensors(model, index, options)) {
     weights[role] = decodeFloats(tensor.dtype, tensor.bytes)
   }

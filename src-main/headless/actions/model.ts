@@ -3,18 +3,19 @@ import { summariseModel } from '#app/model-summary.ts'
 import { openModelStore } from '#assembly/model-store.ts'
 import { shortDigest } from '#contracts/digest.ts'
 import { formatBytes, formatTable, print, printJson } from '../output.ts'
+import { cancellable, createProgressLine } from './model-progress.ts'
 
 export async function importModel(path: string, options: { name?: string; json?: true }): Promise<void> {
   const directory = dataDirectory()
   createDataDirectory(directory)
-  const store = openModelStore(directory)
-  const { signal, done } = cancelOnInterrupt()
-  const manifest = await store.import(path, {
-    ...(options.name === undefined ? {} : { name: options.name }),
-    signal,
-    onProgress: showProgress,
-  })
-  done()
+  const line = createProgressLine()
+  const manifest = await cancellable((signal) =>
+    openModelStore(directory).import(path, {
+      ...(options.name === undefined ? {} : { name: options.name }),
+      signal,
+      onProgress: (progress) => line.show('Reading and checking', progress),
+    }),
+  ).finally(line.end)
   const summary = summariseModel(manifest)
   if (options.json) return printJson(summary)
   print(`Imported ${summary.name} (${shortDigest(summary.digest)}), ${formatBytes(summary.sizeBytes)}.`)
@@ -31,17 +32,4 @@ export async function listModels(options: { json?: true }): Promise<void> {
     formatBytes(model.sizeBytes),
   ])
   print(formatTable([['name', 'digest', 'blocks', 'context', 'size'], ...rows]))
-}
-
-function showProgress(progress: { bytesDone: number; bytesTotal: number }): void {
-  if (!process.stderr.isTTY) return
-  const percent = Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))
-  process.stderr.write(`\rReading and checking: ${percent} %${percent === 100 ? '\n' : ''}`)
-}
-
-function cancelOnInterrupt(): { signal: AbortSignal; done(): void } {
-  const controller = new AbortController()
-  const abort = () => controller.abort()
-  process.once('SIGINT', abort)
-  return { signal: controller.signal, done: () => process.off('SIGINT', abort) }
 }

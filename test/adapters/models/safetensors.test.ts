@@ -62,6 +62,13 @@ describe('a sound safetensors file', () => {
     expect(parse({ scalar: f32(0, 4, []), empty: f32(4, 4, [0, 7]) }, 4).size).toBe(2)
   })
 
+  it('may hold rows of whole blocks, as the store writes them from GGUF', () => {
+    const blocks = { a: { dtype: 'Q8_0', shape: [2, 64], data_offsets: [0, 136] } }
+    expect(parse(blocks, 136).get('a')).toMatchObject({ dtype: 'Q8_0', shape: [2, 64] })
+    const large = { a: { dtype: 'Q6_K', shape: [3, 256], data_offsets: [0, 630] } }
+    expect(parse(large, 630).get('a')?.dtype).toBe('Q6_K')
+  })
+
   it('stops being read when the reader is cancelled', async () => {
     const path = await writeTemporary(safetensorsBytes(header, data))
     await withFile(path, 'model.safetensors', async (file) => {
@@ -84,6 +91,18 @@ describe('a sound safetensors file', () => {
 describe('a broken safetensors header', () => {
   const many = Object.fromEntries(Array.from({ length: 20_001 }, (_, i) => [`t${i}`, f32(0, 0, [0])]))
   it.each<[string, unknown, number, RegExp]>([
+    [
+      'rows that are not whole blocks, though the whole is',
+      { a: { dtype: 'Q8_0', shape: [2, 48], data_offsets: [0, 102] } },
+      102,
+      /do not hold Q8_0/,
+    ],
+    [
+      'too few blocks',
+      { a: { dtype: 'Q4_K', shape: [2, 256], data_offsets: [0, 144] } },
+      144,
+      /do not hold Q4_K of shape \[2,256\]/,
+    ],
     ['overlapping offsets', { a: f32(0, 8), b: f32(4, 12) }, 12, /tensor b: .*overlaps/],
     ['a tensor inside another', { a: f32(0, 16), b: f32(4, 8) }, 16, /tensor b: .*overlaps/],
     ['the same bytes twice', { a: f32(0, 8), b: f32(0, 8) }, 8, /overlaps/],

@@ -14,6 +14,7 @@ import { hasShared, sharedPath } from '#test/helpers/shared.ts'
 import {
   llama2cCheckpoint,
   safetensorsBytes,
+  shardedSafetensors,
   tinyConfig,
   tinyHuggingFaceConfig,
   tinySafetensors,
@@ -81,6 +82,25 @@ describe('importing', () => {
     await model.close()
   })
 
+  it('makes one file of the several of a Qwen2, biases and all', async () => {
+    const { directory, store } = await newStore()
+    const config = { ...tinyConfig, architecture: 'qwen2', attentionBias: true } as const
+    const { index, files } = shardedSafetensors(tinySafetensors(config), 3)
+    const folder = await tinyFolder('qwen', {
+      config: tinyHuggingFaceConfig({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'] }),
+      weights: null,
+      files: { ...files, 'model.safetensors.index.json': index },
+    })
+    const manifest = await store.import(folder)
+    expect(manifest.config).toEqual(config)
+    expect((await readdir(join(directory, manifest.digest))).sort()).toEqual([
+      'manifest.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ])
+    expect(await readAll(store, 'qwen')).toEqual(manifest)
+  })
+
   it('turns a llama2.c checkpoint into the same kind of files', async () => {
     const { directory, store } = await newStore()
     const path = await writeLlama2cFolder(await newFolder())
@@ -138,13 +158,13 @@ describe('importing', () => {
   it.each([
     ['nothing', 'nothing-here', InvalidInputError],
     ['an empty folder', '.', InvalidInputError],
-    ['a file of another kind', 'model.gguf', InvalidInputError],
+    ['a file of another kind', 'model.onnx', InvalidInputError],
     ['a broken checkpoint', 'broken.bin', ModelFormatError],
     ['a path with a NUL', 'a\0b', InvalidInputError],
   ])('refuses %s by name', async (_what, path, kind) => {
     const { store } = await newStore()
     const folder = await newFolder()
-    if (path !== '.') await writeFile(join(folder, 'model.gguf'), 'GGUF')
+    if (path !== '.') await writeFile(join(folder, 'model.onnx'), 'ONNX')
     if (path === 'broken.bin') await writeFile(join(folder, path), 'short')
     await expect(store.import(join(folder, path))).rejects.toBeInstanceOf(kind)
     expect(await store.list()).toEqual([])

@@ -140,11 +140,40 @@ export function tinySafetensors(config: ModelConfig = tinyConfig, extras: { name
   return { header, data: new Uint8Array(Buffer.concat(parts)) }
 }
 
+/** The tensors of a file dealt out to `count` shards in turn, with the index that says so. */
+export function shardedSafetensors({ header, data } = tinySafetensors(), count = 2) {
+  const nameOf = (shard: number) => `model-0000${shard + 1}-of-0000${count}.safetensors`
+  const files: Record<string, Uint8Array> = {}
+  const weightMap: Record<string, string> = {}
+  for (let shard = 0; shard < count; shard++) {
+    const rows = Object.entries(header).filter((_, index) => index % count === shard)
+    let position = 0
+    const moved = rows.map(([name, row]) => {
+      const [begin = 0, end = 0] = row.data_offsets
+      weightMap[name] = nameOf(shard)
+      position += end - begin
+      return [name, { ...row, data_offsets: [position - end + begin, position] }] as const
+    })
+    const parts = rows.map(
+      ([
+        ,
+        {
+          data_offsets: [begin, end],
+        },
+      ]) => data.subarray(begin, end),
+    )
+    files[nameOf(shard)] = safetensorsBytes(Object.fromEntries(moved), new Uint8Array(Buffer.concat(parts)))
+  }
+  return { index: { metadata: { total_size: data.length }, weight_map: weightMap }, files }
+}
+
 export interface TinyFolder {
   config?: Record<string, unknown> | string
   weights?: Uint8Array | null
   tokenizer?: object | string
   readme?: string
+  /** Further files by name. */
+  files?: Record<string, object | string | Uint8Array>
 }
 
 /** Writes a Hugging Face folder named `name` in `parent`. */
@@ -159,6 +188,9 @@ export async function writeHuggingFaceFolder(parent: string, name: string, parts
     await writeFile(join(folder, 'model.safetensors'), parts.weights ?? safetensorsBytes(header, data))
   }
   if (parts.readme !== undefined) await writeFile(join(folder, 'README.md'), parts.readme)
+  for (const [file, content] of Object.entries(parts.files ?? {})) {
+    await writeFile(join(folder, file), content instanceof Uint8Array ? content : asText(content))
+  }
   return folder
 }
 

@@ -3,7 +3,7 @@
  * missing or repeated position anywhere changes every token after it. Each position is computed on its own, so results
  * are equal to the bit however they were cut into steps.
  */
-import type { ModelEnds, SpanRunner, SpanSession } from '#core/ports/engine.ts'
+import type { ForwardStep, ModelEnds, SpanRunner, SpanSession } from '#core/ports/engine.ts'
 import type { Tokenizer } from '#core/ports/model-store.ts'
 
 export const toyConfig = { hiddenSize: 4, blockCount: 5, contextLength: 64 } as const
@@ -13,12 +13,43 @@ const { hiddenSize } = toyConfig
 const characters = 'abcdefghijklmnopqrstuvwxyz .,!?'
 const vocabularySize = characters.length + 2
 
+/** What the toy lacks: no caller of it asks for these. */
+const lacking = {
+  backward: () => Promise.reject(new Error('the toy has no backward')),
+  loadPatch: () => Promise.reject(new Error('the toy takes no patches')),
+}
+const lackingInSessions = {
+  fork(): never {
+    throw new Error('the toy cannot fork')
+  },
+  exportCache: () => Promise.reject(new Error('the toy has no cache')),
+  importCache: () => Promise.reject(new Error('the toy has no cache')),
+}
+
+const numericsClass = {
+  backend: 'toy',
+  kernelVersion: '1',
+  weights: 'float32',
+  weightGroup: null,
+  activations: 'float32',
+} as const
+
+/** A batch is its sessions, one after the other. */
+export async function forwardOneByOne(steps: readonly ForwardStep[], options: { signal?: AbortSignal } = {}) {
+  const outputs: Float32Array[] = []
+  for (const { session, hidden } of steps) outputs.push(await session.forward(hidden, options))
+  return outputs
+}
+
 export function createToyRunner(span: { readonly start: number; readonly end: number }) {
   const open = new Set<SpanSession>()
   let forwards = 0
   const runner: SpanRunner = {
+    ...lacking,
     span,
+    numericsClass,
     weightBytes: 0,
+    forward: forwardOneByOne,
     openSession(init) {
       const session = createToySession(init.span ?? span, init.maxLength, () => {
         forwards += 1
@@ -88,6 +119,7 @@ function createToySession(
       states.length = length
     },
     dispose() {},
+    ...lackingInSessions,
   }
 }
 
@@ -96,6 +128,8 @@ function embedding(token: number): number[] {
 }
 
 export const toyEnds: ModelEnds = {
+  numericsClass,
+  loadPatch: lacking.loadPatch,
   weightBytes: 0,
   embed: (tokens) => Float32Array.from(tokens.flatMap(embedding)),
   async logits(hidden) {

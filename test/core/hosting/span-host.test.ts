@@ -187,7 +187,7 @@ describe('steps', () => {
     await session.forward(hidden(1), 8, { signal })
   })
 
-  test('run one at a time, and a short one goes between the slices of a long one', async () => {
+  test('run together, and a short one goes with the first slices of long ones', async () => {
     const { runner, log } = createHeldRunner()
     const { host } = createWorld({ maxSessions: 3, maxSessionsPerPeer: 3 }, runner)
     const [a, b, c] = await Promise.all([1, 2, 3].map((number) => host.open('p', request(number))))
@@ -330,6 +330,7 @@ describe('the ledger', () => {
     held.hold()
     const step = session.forward(hidden(8), 0, { signal })
     const outcome = expect(step).rejects.toThrow(SessionViolationError)
+    await expect.poll(() => held.log).toEqual(['A4'])
     const ended = session.ended('interrupted', noTraffic)
     expect(held.toy.openSessions).toBe(1)
     await held.releaseAll()

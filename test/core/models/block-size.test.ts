@@ -26,6 +26,14 @@ describe('sizes of a model', () => {
     expect(blockWeightBytes(seedling)).toBe(4 * (attention + feedForward + 2 * 128))
   })
 
+  it('count what a relative adds to a block', () => {
+    const extra = (config: Partial<ModelConfig>) =>
+      blockWeightBytes({ ...seedling, ...config }) - blockWeightBytes(seedling)
+    expect(extra({ attentionBias: true })).toBe(4 * (128 + 64 + 64))
+    expect(extra({ queryKeyNorm: true })).toBe(4 * 2 * 32)
+    expect(extra({ slidingWindow: 64, ropeScaling: { kind: 'linear', factor: 2 } })).toBe(0)
+  })
+
   it('count a tied embedding once and an untied head besides', () => {
     const embedding = 2048 * 128
     expect(endsWeightBytes(seedling)).toBe(4 * (embedding + 128))
@@ -46,8 +54,9 @@ describe('sizes of a model', () => {
     const tensors = [
       { name: 'a', dtype: 'F32' as const, shape: [3, 5], sha256 },
       { name: 'b', dtype: 'BF16' as const, shape: [7], sha256 },
+      { name: 'c', dtype: 'Q4_K' as const, shape: [3, 512], sha256 },
     ]
-    expect(storedBytes({ tensors })).toBe(4 * 15 + 2 * 7)
+    expect(storedBytes({ tensors })).toBe(4 * 15 + 2 * 7 + 3 * 2 * 144)
   })
 })
 
@@ -56,6 +65,14 @@ describe('the tensors a Llama consists of', () => {
     expect(expectedTensors(seedling)).toHaveLength(1 + 8 * 9 + 1)
     const untied = expectedTensors({ ...seedling, tiedHead: false })
     expect(untied.at(-1)).toEqual({ name: 'lm_head.weight', shape: [2048, 128] })
+  })
+
+  it('are more where a relative adds biases or norms', () => {
+    const names = (config: Partial<ModelConfig>) => expectedTensors({ ...seedling, ...config }).map(({ name }) => name)
+    const added = names({ attentionBias: true, queryKeyNorm: true }).filter((name) => !names({}).includes(name))
+    expect(added).toHaveLength(8 * 5)
+    expect(added).toContain('model.layers.7.self_attn.v_proj.bias')
+    expect(added).toContain('model.layers.0.self_attn.k_norm.weight')
   })
 
   it('have fewer key and value rows than query rows when heads share them', () => {

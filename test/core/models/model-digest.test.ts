@@ -59,6 +59,42 @@ describe('the digest of a model', () => {
     )
   })
 
+  it('covers what a relative of Llama adds', () => {
+    const relatives: Partial<ModelConfig>[] = [
+      { architecture: 'mistral', slidingWindow: 128 },
+      { architecture: 'qwen2', attentionBias: true },
+      { architecture: 'qwen3', queryKeyNorm: true },
+      { ropeScaling: { kind: 'linear', factor: 2.5 } },
+      {
+        ropeScaling: {
+          kind: 'llama3',
+          factor: 8,
+          lowFrequencyFactor: 1,
+          highFrequencyFactor: 4,
+          originalContextLength: 256,
+        },
+      },
+    ]
+    for (const added of relatives) {
+      const bytes = Buffer.concat([
+        Buffer.from('quiltbee/model/1\n'),
+        cbor([{ ...config, ...added }, [tensors[1], tensors[0]]]),
+      ])
+      const digest = modelDigest({ ...config, ...added }, tensors)
+      expect(digest).toBe(createHash('sha256').update(bytes).digest('hex'))
+    }
+    const digests = relatives.map((added) => modelDigest({ ...config, ...added }, tensors))
+    expect(digests).toMatchInlineSnapshot(`
+      [
+        "2b13f63b8dd0c5d118944f3ffda03d9a20f2f3cf0ebc82c7bce48e6a776de918",
+        "567d185a050d1343eba30cc80c74ec315382738876c2ddd87aab59c55cd0017e",
+        "21286d58abd5943e0957f6a78daf436bb1dab91427ac27507c3b56601436d9fc",
+        "9cd59a37188ff2bc96f05e06a2c4f88283015d50c05c4cba284957f64d717454",
+        "7ec14689ba26fd62d0fa3e5733c890e5246f66cc15e9aaf7a2e012af7f069869",
+      ]
+    `)
+  })
+
   it('does not depend on the order of tensors or of the fields of the config', () => {
     const reordered = Object.fromEntries(Object.entries(config).reverse()) as ModelConfig
     expect(modelDigest(reordered, [...tensors].reverse())).toBe(modelDigest(config, tensors))
@@ -72,6 +108,11 @@ describe('the digest of a model', () => {
     ['a tensor less', config, [tensors[1]]],
     ['another rotary base', { ...config, ropeTheta: 500_000 }, tensors],
     ['another rotary style', { ...config, ropeStyle: 'half' }, tensors],
+    ['another scaling of positions', { ...config, ropeScaling: { kind: 'linear', factor: 2 } }, tensors],
+    ['a sliding window', { ...config, slidingWindow: 512 }, tensors],
+    ['biases', { ...config, attentionBias: true }, tensors],
+    ['normed heads', { ...config, queryKeyNorm: true }, tensors],
+    ['another architecture', { ...config, architecture: 'mistral' }, tensors],
     ['another epsilon', { ...config, rmsNormEpsilon: 1e-6 }, tensors],
   ])('is another for %s', (_what, otherConfig, otherTensors) => {
     const other = modelDigest(otherConfig as ModelConfig, otherTensors as TensorEntry[])

@@ -3,7 +3,7 @@ import type { ModelConfig } from '#contracts/model/manifest.ts'
 import { type BlockWeights, blockShapes } from '#core/numerics/block.ts'
 import { createCaches, type ModelWeights, modelForward } from '#core/numerics/model.ts'
 import { relativeError } from '#test/core/numerics/relative-error.ts'
-import { createRandom, tinyConfig } from '#test/fakes/model-handle.ts'
+import { createRandom, tinyConfig, tinyRelatives } from '#test/fakes/model-handle.ts'
 
 function randomWeights(config: ModelConfig): ModelWeights {
   const random = createRandom(1)
@@ -44,5 +44,24 @@ describe('modelForward', () => {
 
   it('refuses an id outside the vocabulary', () => {
     expect(() => modelForward([40], weights, config)).toThrow(RangeError)
+  })
+})
+
+describe.each(Object.entries(tinyRelatives))('a model of the kind “%s”', (_kind, changes) => {
+  const config = tinyConfig(changes)
+  const weights = randomWeights(config)
+  const tokens = [5, 1, 39, 7, 20, 11, 3, 30]
+
+  it('gives the same token by token as at once', () => {
+    const caches = createCaches(config)
+    const logits = tokens.flatMap((token) => [...modelForward([token], weights, config, caches).logits])
+    expect(relativeError(logits, modelForward(tokens, weights, config).logits)).toBeLessThan(1e-12)
+  })
+
+  it('computes something else than a Llama without what it adds', () => {
+    const plain = tinyConfig({ headSize: config.headSize })
+    const other = modelForward(tokens, weights, plain).logits
+    const differs = relativeError(modelForward(tokens, weights, config).logits, other) > 1e-6
+    expect(differs).toBe(config.ropeScaling !== undefined || config.slidingWindow !== undefined)
   })
 })

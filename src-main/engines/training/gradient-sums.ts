@@ -1,0 +1,26 @@
+/** Gradients of several runs added up, one array a parameter. */
+export interface GradientSums {
+  /** Adds `values`; the first ones become the sum itself. */
+  add(parameter: number, values: Float32Array): void
+  /** The sum so far, to be added to in place; zeros at first. */
+  at(parameter: number): Float32Array
+  all(): Float32Array[]
+}
+
+export function createGradientSums(lengths: readonly number[]): GradientSums {
+  const sums: (Float32Array | undefined)[] = []
+  const at = (parameter: number) => {
+    const sum = sums[parameter] ?? new Float32Array(lengths[parameter] ?? 0)
+    sums[parameter] = sum
+    return sum
+  }
+  return {
+    at,
+    add(parameter, values) {
+      const sum = sums[parameter]
+      if (sum === undefined) sums[parameter] = values
+      else for (let i = 0; i < values.length; i++) sum[i] = (sum[i] as number) + (values[i] as number)
+    },
+    all: () => lengths.map((_, parameter) => at(parameter)),
+  }
+}
