@@ -70,7 +70,7 @@ export default {
       name: 'engines-stand-alone',
       severity: 'error',
       comment: 'An engine may import contracts, ports, numerics, models, what engines share, and its own technology.',
-      from: { path: '^src-main/engines/([^/]+)/', pathNot: '^src-main/engines/(catalogue|onnxruntime-gpu)/' },
+      from: { path: '^src-main/engines/([^/]+)/', pathNot: '^src-main/engines/(blocks|catalogue|onnxruntime-gpu)/' },
       to: {
         path: '^src-(main|renderer)/',
         pathNot: [
@@ -78,7 +78,22 @@ export default {
           '^src-main/core/(ports|numerics|models|calibration)/',
           '^src-main/core/errors\\.ts$',
           '^src-main/engines/$1/',
-          '^src-main/engines/shared/',
+          '^src-main/engines/(shared|kernels)/',
+        ],
+      },
+    },
+    {
+      name: 'blocks-go-backward',
+      severity: 'error',
+      comment: 'Blocks run forward by kernels and a backend, backward by what training is made of.',
+      from: { path: '^src-main/engines/blocks/' },
+      to: {
+        path: '^src-(main|renderer)/',
+        pathNot: [
+          '^src-main/contracts/',
+          '^src-main/core/(ports|numerics|models)/',
+          '^src-main/core/errors\\.ts$',
+          '^src-main/engines/(blocks|shared|kernels|training)/',
         ],
       },
     },

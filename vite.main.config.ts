@@ -1,7 +1,7 @@
 /**
- * Bundles the Electron side into `dist/main`: the shell, the node's process, and the preload. The first two are ES modules
- * and leave packages where they are; the preload runs in a sandbox that can require nothing but `electron`, so it is one
- * CommonJS file. `vite build --config vite.main.config.ts` builds all three.
+ * Bundles the Electron side into `dist/main`: the shell, the node's process, the compute worker, and the preload. The first three are ES
+ * modules and leave packages where they are; the preload runs in a sandbox that can require nothing but `electron`, so it is one
+ * CommonJS file. `vite build --config vite.main.config.ts` builds all four.
  */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -46,7 +46,15 @@ const kernels: Plugin = {
 export default defineConfig({
   plugins: [kernels],
   environments: {
-    main: environment({ main: entry('main.ts'), 'node-process': entry('node-process.ts') }, 'es', true),
+    main: environment(
+      {
+        main: entry('main.ts'),
+        'node-process': entry('node-process.ts'),
+        compute: resolve(import.meta.dirname, 'src-main/workers/compute.ts'),
+      },
+      'es',
+      true,
+    ),
     preload: environment({ preload: entry('preload.ts') }, 'cjs', false),
   },
   builder: {

@@ -6,7 +6,9 @@ import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { HardwareProfile, Policy } from '#contracts/api/hardware.ts'
 import type { LedgerVerifyEvent } from '#contracts/api/ledger.ts'
 import type { HostingState, ModelSummary, NodeStatus } from '#contracts/api/node.ts'
+import type { ModelManifest } from '#contracts/model/manifest.ts'
 import type { Span } from '#contracts/span.ts'
+import type { EngineInUse } from '#core/ports/compute.ts'
 import type { SignatureVerifier } from '#core/ports/keys.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
@@ -64,6 +66,7 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
     ...components,
     selfId: swarm.selfId,
     local: () => localBlocks(hosting),
+    choose: (manifest, signal) => engineFor(components, hosting, manifest, signal),
     threads: () => threadsOf(hosting),
     onRecorded: broadcast.changed,
   })
@@ -129,6 +132,19 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
 function threadsOf(hosting: Hosting): number {
   const budget = hosting.budget()
   return budget?.kind === 'give' ? budget.threads : 1
+}
+
+/** The hosted model's ends are computed with what its blocks are; another model's with what suits it. */
+async function engineFor(
+  { compute }: Pick<NodeComponents, 'compute'>,
+  hosting: Hosting,
+  manifest: ModelManifest,
+  signal: AbortSignal,
+): Promise<EngineInUse> {
+  const used = hosting.engine()
+  if (used !== null && hosting.manifest()?.digest === manifest.digest) return used
+  const memoryBytes = hosting.budget()?.memoryLimitBytes ?? 0
+  return await compute.choose(manifest, { threads: threadsOf(hosting), memoryBytes, signal })
 }
 
 /** The blocks hosted for others serve this node too. */

@@ -9,7 +9,8 @@ import { generate } from '#core/generation/generate.ts'
 import type { Pipeline, PipelineRequest } from '#core/generation/pipeline.ts'
 import { openRoutedSession } from '#core/hosting/routed-session.ts'
 import type { Clock } from '#core/ports/clock.ts'
-import type { Engine, ModelEnds, SpanRunner } from '#core/ports/engine.ts'
+import type { Compute, EngineInUse } from '#core/ports/compute.ts'
+import type { ModelEnds, SpanRunner } from '#core/ports/engine.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore, Tokenizer } from '#core/ports/model-store.ts'
@@ -24,7 +25,9 @@ export interface LocalBlocks {
 
 export interface GeneratorComponents {
   readonly models: ModelStore
-  readonly engine: Engine
+  readonly compute: Pick<Compute, 'engine' | 'onFailure'>
+  /** What to compute a model with. */
+  readonly choose: (manifest: ModelManifest, signal: AbortSignal) => Promise<EngineInUse>
   /** Null when this node is in no swarm. */
   readonly swarm: Swarm | null
   readonly selfId: string
@@ -55,17 +58,26 @@ interface Loaded {
   readonly manifest: ModelManifest
   readonly tokenizer: Tokenizer
   readonly ends: ModelEnds
+  readonly backend: string
   users: number
   /** Another model has taken its place: freed when the last user is done. */
   retired: boolean
 }
 
 export function createGenerator(components: GeneratorComponents): Generator {
-  const { models, engine, clock, logger } = components
+  const { models, compute, clock, logger } = components
   const loading = createSerialQueue()
   const stopping = new AbortController()
   const underWay = new Set<Promise<void>>()
   let current: Loaded | null = null
+
+  /** What was loaded in a broken engine is gone: the next text loads it again. */
+  const stopListening = compute.onFailure((backend) => {
+    if (current?.backend !== backend) return
+    const lost = current
+    current = null
+    void retire(lost).catch((error: unknown) => logger.warn({ error }, 'could not free what a broken engine held'))
+  })
 
   async function load(model: string): Promise<Loaded> {
     const handle = await models.open(model)
@@ -73,9 +85,12 @@ export function createGenerator(components: GeneratorComponents): Generator {
       if (current?.manifest.digest === handle.manifest.digest) return current
       // In this order: when the tokenizer cannot be read, no memory has been taken yet.
       const tokenizer = await handle.tokenizer()
-      const ends = await engine.loadEnds(handle, { threads: components.threads(), signal: stopping.signal })
+      const { backend, format } = await components.choose(handle.manifest, stopping.signal)
+      const engine = await compute.engine(backend)
+      const options = { threads: components.threads(), format, signal: stopping.signal }
+      const ends = await engine.loadEnds(handle, options)
       await retire(current)
-      current = { manifest: handle.manifest, tokenizer, ends, users: 0, retired: false }
+      current = { manifest: handle.manifest, tokenizer, ends, backend, users: 0, retired: false }
       return current
     } finally {
       await handle.close()
@@ -140,6 +155,7 @@ export function createGenerator(components: GeneratorComponents): Generator {
       }
     },
     async stop() {
+      stopListening()
       stopping.abort()
       await Promise.all(underWay)
       await loading.add(() => retire(current))

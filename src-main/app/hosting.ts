@@ -12,7 +12,8 @@ import { chooseSpan } from '#core/hosting/choose-span.ts'
 import { createSpanHost, type SpanHost } from '#core/hosting/span-host.ts'
 import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes } from '#core/models/block-size.ts'
 import type { Clock } from '#core/ports/clock.ts'
-import type { Engine, SpanRunner } from '#core/ports/engine.ts'
+import type { Compute, EngineInUse } from '#core/ports/compute.ts'
+import type { SpanRunner, WeightFormat } from '#core/ports/engine.ts'
 import type { HardwareProbe } from '#core/ports/hardware-probe.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
@@ -25,7 +26,7 @@ import { failureOf } from './failure.ts'
 export interface HostingComponents {
   readonly probe: HardwareProbe
   readonly models: ModelStore
-  readonly engine: Engine
+  readonly compute: Compute
   readonly ledger: LedgerStore
   readonly swarm: Swarm
   readonly settings: SettingsStore
@@ -47,6 +48,8 @@ export interface Hosting {
   manifest(): ModelManifest | null
   /** The blocks in memory, for this node's own use; null while none are. */
   runner(): SpanRunner | null
+  /** What the hosted model is computed with; null before that is decided. */
+  engine(): EngineInUse | null
   /** Brings what is given in step with what may be given. Never throws: failures are a state. */
   reconcile(): Promise<void>
   stop(): Promise<void>
@@ -54,17 +57,22 @@ export interface Hosting {
 
 interface Held {
   readonly span: Span
+  readonly engine: EngineInUse
   readonly runner: SpanRunner
   readonly host: SpanHost
+  /** Of this node, workers included, with the blocks loaded. */
+  readonly memoryBytes: number
 }
 
 /** How long to listen for who holds what before choosing blocks, when not all of them fit here. */
 const lookAroundMs = 2_000
+/** What cannot be held in four bits cannot be held. */
+const smallestFormat: WeightFormat = 'int4'
 /** Batteries are looked at this often, and only on machines that have one. */
 const batteryCheckMs = 30_000
 
 export function createHosting(components: HostingComponents, init: HostingInit): Hosting {
-  const { models, engine, swarm, settings, clock, logger } = components
+  const { models, compute, swarm, settings, clock, logger } = components
   const changes = createSerialQueue()
   const stopping = new AbortController()
   let loading: AbortController | null = null
@@ -73,6 +81,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
   let profile: HardwareProfile | null = null
   let manifest: ModelManifest | null = null
   let held: Held | null = null
+  let chosen: EngineInUse | null = null
   let wake: NodeJS.Timeout | null = null
 
   const become = (next: HostingState): void => {
@@ -86,34 +95,55 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     const pausedUntil = stillPaused(owner.pausedUntil, clock.now())
     profile = await components.probe.measure({ signal: stopping.signal })
     manifest ??= await readManifest()
-    const decided = decideBudget(profile, owner.policy, manifest === null ? null : modelNeeds(manifest), {
-      pausedByOwner: pausedUntil !== null,
-      // What this process holds would be free without it; the budget counts it as this node's own.
-      heldBytes: process.memoryUsage.rss(),
-    })
-    budget = decided
+    const workerBytes = await compute.residentBytes()
+    const decide = (format: WeightFormat): Budget =>
+      decideBudget(profile as HardwareProfile, owner.policy, manifest === null ? null : modelNeeds(manifest, format), {
+        pausedByOwner: pausedUntil !== null,
+        // What this process and its workers hold would be free without them; the budget counts it as this node's own.
+        heldBytes: process.memoryUsage.rss() + workerBytes,
+      })
     wakeAgain(
       typeof pausedUntil === 'number' ? pausedUntil - clock.now() : profile.battery === null ? null : batteryCheckMs,
     )
+    // Measuring engines is worth it only where something can be given at all.
+    budget = decide(smallestFormat)
+    if (budget.kind === 'give') {
+      chosen = await choose(budget)
+      budget = decide(chosen.format)
+    }
+    const decided = budget
     if (decided.kind === 'nothing') {
       await release()
       const untilMs = decided.reason === 'paused-by-owner' && typeof pausedUntil === 'number' ? pausedUntil : null
       return become({ kind: 'paused', reason: decided.reason, untilMs })
     }
+    if (held !== null && !isSameEngine(held.engine, chosen)) await release()
     if (held !== null && spanLength(held.span) > decided.blocks) await release()
     if (held === null) await give(decided, owner.nodeName)
     else become(hostingState(held))
   }
 
+  async function choose({ threads, memoryLimitBytes }: Extract<Budget, { kind: 'give' }>): Promise<EngineInUse> {
+    return await compute.choose(manifest as ModelManifest, {
+      threads,
+      memoryBytes: memoryLimitBytes,
+      signal: stopping.signal,
+      onMeasuring: ({ done, total }) => become({ kind: 'measuring', done, total }),
+    })
+  }
+
   async function give(allowed: Extract<Budget, { kind: 'give' }>, nodeName: string): Promise<void> {
+    const used = chosen as EngineInUse
     const model = await models.open(init.model)
     try {
       const { digest, config } = model.manifest
       const span = await pickSpan(allowed, config.blockCount, model.manifest)
       loading = new AbortController()
       become({ kind: 'loading', span, blocksLoaded: 0, blocksTotal: spanLength(span) })
+      const engine = await compute.engine(used.backend)
       const runner = await engine.loadSpan(model, span, {
         threads: allowed.threads,
+        format: used.format,
         signal: AbortSignal.any([loading.signal, stopping.signal]),
         onProgress: (progress) => become({ kind: 'loading', span, ...progress }),
       })
@@ -125,7 +155,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
           maxLength: allowed.maxLength,
         },
       )
-      const given = { span, runner, host }
+      const given = { span, runner, host, engine: used, memoryBytes: await residentBytes() }
       held = given
       host.onChange(() => {
         if (held === given) become(hostingState(given))
@@ -154,6 +184,20 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     })
     return chooseSpan({ blockCount, blocks: allowed.blocks, offers, selfId: swarm.selfId })
   }
+
+  /** Of this process and of the workers that compute for it. */
+  async function residentBytes(): Promise<number> {
+    return process.memoryUsage.rss() + (await compute.residentBytes())
+  }
+
+  /** An engine broke: the blocks it held are loaded again, and sessions that were on them are over. */
+  async function recover(backend: string): Promise<void> {
+    if (held?.engine.backend !== backend) return
+    logger.warn({ backend }, 'blocks were lost with their engine; loading them again')
+    await changes.add(release).catch((error: unknown) => logger.error({ error }, 'could not free the blocks'))
+    await reconcile()
+  }
+  const stopListening = compute.onFailure((backend) => void recover(backend))
 
   async function release(): Promise<void> {
     const released = held
@@ -200,8 +244,10 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     profile: () => profile,
     manifest: () => manifest,
     runner: () => held?.runner ?? null,
+    engine: () => held?.engine ?? chosen,
     reconcile,
     async stop() {
+      stopListening()
       stopping.abort()
       if (wake !== null) clearTimeout(wake)
       await changes.add(release)
@@ -214,7 +260,7 @@ function hostingState(held: Held): HostingState {
     kind: 'hosting',
     span: held.span,
     sessions: held.host.sessions,
-    memoryBytes: process.memoryUsage.rss(),
+    memoryBytes: held.memoryBytes,
   }
 }
 
@@ -223,13 +269,17 @@ function stillPaused(pausedUntil: 'owner' | number | null, nowMs: number): 'owne
   return typeof pausedUntil === 'number' && pausedUntil <= nowMs ? null : pausedUntil
 }
 
-function modelNeeds(manifest: ModelManifest) {
+function isSameEngine(held: EngineInUse, wanted: EngineInUse | null): boolean {
+  return wanted === null || (held.backend === wanted.backend && held.format === wanted.format)
+}
+
+function modelNeeds(manifest: ModelManifest, format: WeightFormat) {
   const { digest, config } = manifest
   return {
     digest,
     config,
-    blockWeightBytes: blockWeightBytes(config),
-    endsBytes: endsWeightBytes(config),
+    blockWeightBytes: blockWeightBytes(config, format),
+    endsBytes: endsWeightBytes(config, format),
     cacheBytesPerPosition: cacheBytesPerPosition(config),
   }
 }

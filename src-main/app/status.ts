@@ -38,6 +38,7 @@ export function createStatus(
       hosting: hosting.state(),
       model: manifest === null ? null : summariseModel(manifest),
       budget: hosting.budget(),
+      engine: hosting.engine(),
       coverage: manifest === null ? [] : coverageOf(manifest.config.blockCount, offers, hosting, swarm.selfId),
       peers: swarm.peers().map((peer) => summarisePeer(peer, offers)),
       today: { ...today },

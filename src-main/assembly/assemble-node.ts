@@ -16,7 +16,8 @@ import { acquireProfileLock } from '#adapters/sqlite/profile-lock.ts'
 import { createNode, type QuiltbeeNode } from '#app/create-node.ts'
 import type { Span } from '#contracts/span.ts'
 import { defaultPolicy } from '#core/budget/default-policy.ts'
-import { createOnnxRuntimeEngine } from '#engines/onnxruntime/onnxruntime-engine.ts'
+import type { WeightFormat } from '#core/ports/engine.ts'
+import { assembleCompute } from './compute.ts'
 import { embeddedModelName, openModelStore } from './model-store.ts'
 import { networkOptions } from './network-options.ts'
 import { version } from './version.ts'
@@ -29,6 +30,8 @@ export interface AssembleInit {
   readonly listen?: readonly string[]
   readonly bootstrap?: readonly string[]
   readonly mdns?: boolean
+  /** The weights' format, instead of what suits the machine. */
+  readonly weights?: WeightFormat
   /** Where the app's `resources` lie; found by itself when left out. */
   readonly resourcesDirectory?: string
 }
@@ -62,6 +65,7 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
   await settings.read()
   const verifier = createSignatureVerifier()
   const swarm = await createLibp2pSwarm({ identity, verifier, clock, log: logger }, networkOptions(init))
+  const compute = parts.use(assembleCompute({ directory, logger, ...computeInit(init) }))
   const node = createNode(
     {
       clock,
@@ -71,7 +75,7 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
       swarm,
       verifier,
       models: openModelStore(directory, init.resourcesDirectory),
-      engine: createOnnxRuntimeEngine(),
+      compute,
       probe: createHardwareProbe({ dataDirectory: directory.home, clock }),
       newSessionId: randomUUID,
       drawSeed: () => randomInt(2 ** 32),
@@ -81,4 +85,8 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
   parts.defer(() => node.stop())
   const owned = parts.move()
   return { node, directory, addresses: () => swarm.addresses(), stop: () => owned.disposeAsync() }
+}
+
+function computeInit({ weights, resourcesDirectory }: AssembleInit) {
+  return { ...(weights && { format: weights }), ...(resourcesDirectory && { resourcesDirectory }) }
 }

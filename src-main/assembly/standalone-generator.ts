@@ -6,9 +6,13 @@ import { openLogFile } from '#adapters/files/log-file.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import { createGenerator, type Generator, type LocalBlocks } from '#app/generator.ts'
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
+import type { ModelManifest } from '#contracts/model/manifest.ts'
+import type { EngineInUse } from '#core/ports/compute.ts'
+import type { WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
-import { createOnnxRuntimeEngine } from '#engines/onnxruntime/onnxruntime-engine.ts'
+import { usualPolicy } from './calibration.ts'
+import { type AssembledCompute, assembleCompute } from './compute.ts'
 import { type OpenLedger, openLedger } from './ledger.ts'
 import { openModelStore } from './model-store.ts'
 import { networkOptions } from './network-options.ts'
@@ -22,6 +26,7 @@ interface Parts {
   readonly model: string
   readonly ledger: OpenLedger
   readonly logger: Logger
+  readonly compute: AssembledCompute
   readonly swarm: Swarm | null
   readonly local: LocalBlocks | null
 }
@@ -31,6 +36,8 @@ export async function openLocalGenerator(init: {
   readonly directory: DataDirectory
   readonly model: string
   readonly signal: AbortSignal
+  /** The weights' format, instead of what suits the machine. */
+  readonly weights?: WeightFormat
 }): Promise<StandaloneGenerator> {
   await using parts = new AsyncDisposableStack()
   const ledger = parts.use(await openLedger(init.directory))
@@ -39,10 +46,13 @@ export async function openLocalGenerator(init: {
   const model = await openModelStore(init.directory).open(init.model)
   parts.defer(() => model.close())
   const span = { start: 0, end: model.manifest.config.blockCount }
-  const threads = availableParallelism()
-  const runner = await createOnnxRuntimeEngine().loadSpan(model, span, { threads, signal: init.signal })
+  const compute = parts.use(openCompute(init, logger))
+  const { backend, format } = await choose(compute, model.manifest, init.signal)
+  const engine = await compute.engine(backend)
+  const runner = await engine.loadSpan(model, span, { threads: availableParallelism(), format, signal: init.signal })
   parts.defer(() => runner.dispose())
-  return finish(parts, { ...init, ledger, logger, swarm: null, local: { modelDigest: model.manifest.digest, runner } })
+  const local = { modelDigest: model.manifest.digest, runner }
+  return finish(parts, { ...init, ledger, logger, compute, swarm: null, local })
 }
 
 /** Joins the swarm as a client: it asks, and offers nothing. */
@@ -50,6 +60,7 @@ export async function openSwarmGenerator(init: {
   readonly directory: DataDirectory
   readonly model: string
   readonly bootstrap: readonly string[]
+  readonly weights?: WeightFormat
 }): Promise<StandaloneGenerator> {
   await using parts = new AsyncDisposableStack()
   const ledger = parts.use(await openLedger(init.directory))
@@ -65,13 +76,26 @@ export async function openSwarmGenerator(init: {
   )
   await swarm.start()
   parts.defer(() => swarm.stop())
-  return finish(parts, { ...init, ledger, logger, swarm, local: null })
+  const compute = parts.use(openCompute(init, logger))
+  return finish(parts, { ...init, ledger, logger, compute, swarm, local: null })
+}
+
+/** Somebody waits for the text: the worker does not stand back. */
+function openCompute(init: { directory: DataDirectory; weights?: WeightFormat }, logger: Logger): AssembledCompute {
+  const { directory, weights } = init
+  return assembleCompute({ directory, logger, niceness: 0, ...(weights && { format: weights }) })
+}
+
+async function choose(compute: AssembledCompute, manifest: ModelManifest, signal: AbortSignal): Promise<EngineInUse> {
+  const { machineBytes } = await compute.calibrator.memory(usualPolicy)
+  return await compute.choose(manifest, { threads: availableParallelism(), memoryBytes: machineBytes, signal })
 }
 
 function finish(parts: AsyncDisposableStack, built: Parts): StandaloneGenerator {
   const generator: Generator = createGenerator({
     models: openModelStore(built.directory),
-    engine: createOnnxRuntimeEngine(),
+    compute: built.compute,
+    choose: (manifest, signal) => choose(built.compute, manifest, signal),
     swarm: built.swarm,
     selfId: built.ledger.peerId,
     ledger: built.ledger.ledger,

@@ -1,6 +1,7 @@
 /** Parsers of command line values: each returns a checked value or says what was expected. */
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import { type Span, spanSchema } from '#contracts/span.ts'
+import { weightFormats } from '#core/ports/engine.ts'
 
 export function integer(range: { min: number; max: number }): (text: string) => number {
   return (text) => {
@@ -33,4 +34,13 @@ export function blocks(text: string): Span | 'auto' {
 /** For options that may be given several times. */
 export function collect(value: string, earlier: string[]): string[] {
   return [...earlier, value]
+}
+
+/** `--weights int8`: for those who want to decide themselves. */
+export function weightsOption(): Option {
+  const option = new Option(
+    '--weights <format>',
+    'how weights are held; what suits the model and this machine when left out',
+  )
+  return option.choices(weightFormats)
 }

@@ -100,7 +100,21 @@ export function describeLinearBackend(
           const h = residual.map((value, i) => value + (attention[i] as number))
           const fed = swiglu(rmsNorm(h, weights.feedForwardNorm, rmsNormEpsilon), weights, hiddenSize)
           const expected = h.map((value, i) => value + (fed[i] as number))
-          expect(relativeError(await block.finish(attended, residual), expected)).toBeLessThan(tolerance)
+          const finished = await block.finish(attended, residual, Float32Array.from(weights.feedForwardNorm))
+          expect(relativeError(finished, expected)).toBeLessThan(tolerance)
+        })
+
+        it('tells what it multiplies with, for gradients', async () => {
+          const backend = create()
+          const model = randomModel(tinyConfig(), 10)
+          const block = await loadBlock(model, format, 1)
+          const rounding = backend.numericsClass(format).activations === 'int8' ? 0.02 : 1e-5
+          for (const product of blockProducts) {
+            const { columns } = await productMatrix(model, 1, product)
+            const x = randomRows(3, columns, 11)
+            const expected = linear(x, await block.floats(product), columns)
+            expect(relativeError(await block.run(product, x), expected), product).toBeLessThan(rounding)
+          }
         })
 
         for (const tiedHead of [false, true]) {

@@ -12,7 +12,13 @@ import type { Floats } from '#core/numerics/floats.ts'
 import type { ModelWeights } from '#core/numerics/model.ts'
 import { lossGradients, type ModelGradients } from '#core/numerics/model-backward.ts'
 import { scaleTargets, type TrainedParameter } from '#core/ports/engine.ts'
-import type { OptimizerStep, Trainee, TrainingEngine, TrainingExample } from '#core/ports/training-engine.ts'
+import type {
+  BatchGradients,
+  OptimizerStep,
+  Trainee,
+  TrainingEngine,
+  TrainingExample,
+} from '#core/ports/training-engine.ts'
 import { relativeError } from '#test/core/numerics/relative-error.ts'
 import { createRandom, randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
 import { oracleWeights } from './engine/oracle.ts'
@@ -109,7 +115,7 @@ export function describeTrainingEngine(
       it('of different lengths count each as by itself, in any order', async () => {
         const config = smallConfig({})
         const trainee = await load(config, everything(config))
-        const single = []
+        const single: BatchGradients[] = []
         for (const example of ragged) single.push(copyOf(await trainee.gradients([example])))
         const sums = single[0]?.gradients.map((_, i) => sumOf(single.map(({ gradients }) => gradients[i] ?? [])))
         for (const batch of [ragged, ragged.toReversed()]) {

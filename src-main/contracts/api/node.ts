@@ -39,6 +39,8 @@ export type PeerSummary = Readonly<z.infer<typeof peerSummarySchema>>
 
 export const hostingStateSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('starting') }),
+  /** Trying which engine is the fastest here, which happens once for a shape of model. */
+  z.strictObject({ kind: z.literal('measuring'), done: count, total: count }),
   z.strictObject({ kind: z.literal('loading'), span: spanSchema, blocksLoaded: count, blocksTotal: count }),
   z.strictObject({
     kind: z.literal('hosting'),
@@ -61,6 +63,25 @@ export const hostingStateSchema = z.discriminatedUnion('kind', [
 ])
 export type HostingState = Readonly<z.infer<typeof hostingStateSchema>>
 
+export const engineReasons = [
+  'small-model',
+  'asked-for',
+  'owner-chose',
+  'owner-chose-backend',
+  'fastest',
+  'as-fast-and-simpler',
+  'only-one',
+  'memory',
+  'smallest',
+] as const
+/** The backend and the weights' format a model is computed with, and why these. */
+export const engineInUseSchema = z.strictObject({
+  backend: z.string().max(64),
+  format: z.enum(['float32', 'float16', 'int8', 'int4']),
+  why: z.enum(engineReasons),
+})
+export type EngineInUse = Readonly<z.infer<typeof engineInUseSchema>>
+
 export const totalsSchema = z.strictObject({
   servedSessions: count,
   servedTokens: count,
@@ -80,6 +101,8 @@ export const nodeStatusSchema = z.strictObject({
   hosting: hostingStateSchema,
   model: modelSummarySchema.nullable(),
   budget: budgetSchema.nullable(),
+  /** What computes the model's blocks; null before that is decided. */
+  engine: engineInUseSchema.nullable(),
   coverage: z.array(blockCoverageSchema),
   peers: z.array(peerSummarySchema),
   /** Since local midnight. */

@@ -30,8 +30,8 @@ export interface Circumstances {
 /** The process itself: Node, libp2p, the engine's library and its buffers for one forward call. */
 export const runtimeBytes = 256 * 1024 ** 2
 
-/** onnxruntime holds 1.2 to 1.5 times a model's weights while it has them loaded (measured, 261 and 470 MB models). */
-export const weightFactor = 1.5
+/** Workers hold 1.1 to 1.3 times a model's weights once they are loaded (measured; docs/experiments/engine.md). */
+export const weightFactor = 1.3
 
 /**
  * Of the memory that is available now, the share that may be taken. The rest is for what the owner opens next: a budget

@@ -78,12 +78,13 @@ function createPass(products: BlockProducts, rows: number, config: ModelConfig):
   const shapes = productShapes(config)
   const hidden = input(config.hiddenSize)
   const attended = input(shapes.output[1])
+  const gain = new Float32Array(config.hiddenSize).fill(1)
   const inputs = blockProducts.map((product) => [product, input(shapes[product][1])] as const)
   const { finish } = products
   if (finish) {
     return async () => {
       await products.run('queryKeyValue', hidden)
-      await finish.call(products, attended, hidden)
+      await finish.call(products, attended, hidden, gain)
     }
   }
   return async () => {

@@ -3,13 +3,20 @@
  * go there and back in every call, so `finish` (three products, one way) is what makes it worth while.
  */
 import { env, type InferenceSession } from 'onnxruntime-node'
+import type { ModelConfig } from '#contracts/model/manifest.ts'
 import type { WeightFormat } from '#core/ports/engine.ts'
-import type { ModelHandle } from '#core/ports/model-store.ts'
-import type { WeightCache } from '#core/ports/weight-cache.ts'
+import type { ModelHandle, StoredTensor } from '#core/ports/model-store.ts'
+import type { PreparedFile, WeightCache } from '#core/ports/weight-cache.ts'
 import { numericsOf } from '../onnxruntime/matrix-format.ts'
 import { blockGraph, layOutBlock, layOutHead, productGraph } from '../onnxruntime/part-graphs.ts'
 import { type PartLayout, type PartSource, writePart } from '../onnxruntime/weight-file.ts'
-import { type BlockProduct, blockProducts, type LinearBackend, type LinearOptions } from '../shared/linear-backend.ts'
+import {
+  type BlockProduct,
+  type BlockProducts,
+  blockProducts,
+  type LinearBackend,
+  type LinearOptions,
+} from '../shared/linear-backend.ts'
 import { productRoles, readHeadMatrix, readRoles } from '../shared/product-tensors.ts'
 import { createGpuHead, createJointProducts, createSeparateProducts } from './gpu-products.ts'
 import { createGpuSession } from './gpu-session.ts'
@@ -25,32 +32,30 @@ export function createOnnxruntimeGpuBackend(
 ): LinearBackend {
   const { backend, formats, takesNoRows } = providerTraits[provider]
 
-  async function withWeights<Result>(
-    { model, part, format }: { model: ModelHandle; part: string; format: WeightFormat },
-    layout: PartLayout,
-    source: PartSource,
-    use: (path: string) => Promise<Result>,
-  ): Promise<Result> {
+  function prepare(
+    model: ModelHandle,
+    { part, format, layout, source }: Part,
+    { signal }: LinearOptions,
+  ): Promise<PreparedFile> {
     const key = { modelDigest: model.manifest.digest, part, layout: `gpu-${format}-v${layoutVersion}` }
-    const file = await weightCache.prepare(key, (append) => writePart(layout, source, append))
-    try {
-      return await use(file.path)
-    } finally {
-      await file.release()
-    }
+    return weightCache.prepare(key, (append) => writePart(layout, source, append), signal ? { signal } : {})
   }
 
-  async function createSeparateSessions(layout: PartLayout, path: string) {
+  async function openProducts(config: ModelConfig, layout: PartLayout, file: PreparedFile): Promise<BlockProducts> {
+    const part = { backend, layout, file }
+    if (takesNoRows) {
+      return createJointProducts(part, await createGpuSession(provider, blockGraph(config, layout), file.path))
+    }
     const sessions = new Map<BlockProduct, InferenceSession>()
     try {
       for (const product of blockProducts) {
-        sessions.set(product, await createGpuSession(provider, productGraph(layout, product), path))
+        sessions.set(product, await createGpuSession(provider, productGraph(layout, product), file.path))
       }
+      return createSeparateProducts(part, sessions)
     } catch (error) {
       await Promise.all([...sessions.values()].map((session) => session.release()))
       throw error
     }
-    return sessions
   }
 
   return {
@@ -62,36 +67,44 @@ export function createOnnxruntimeGpuBackend(
       ...numericsOf(format),
       activations: 'float32',
     }),
-    loadBlock(model, index, options) {
+    async loadBlock(model, index, options) {
       const { config } = model.manifest
-      const layout = layOutBlock(config, options.format)
-      const part = { model, part: `block-${index}`, format: options.format }
-      return withWeights(part, layout, blockSource(model, index, options), async (path) =>
-        takesNoRows
-          ? createJointProducts(backend, layout, await createGpuSession(provider, blockGraph(config, layout), path))
-          : createSeparateProducts(backend, layout, await createSeparateSessions(layout, path)),
-      )
+      const { format } = options
+      const layout = layOutBlock(config, format)
+      const source: PartSource = (product) => readRoles(model, index, productRoles[product as BlockProduct], options)
+      const file = await prepare(model, { part: `block-${index}`, format, layout, source }, options)
+      try {
+        return await openProducts(config, layout, file)
+      } catch (error) {
+        await file.release()
+        throw error
+      }
     },
     async loadHead(model, options) {
-      const { config } = model.manifest
-      const layout = layOutHead(config, options.format)
-      const part = { model, part: 'head', format: options.format }
-      return await withWeights(part, layout, headSource(model, options), async (path) =>
-        createGpuHead(backend, layout, await createGpuSession(provider, productGraph(layout, 'head'), path)),
-      )
+      const stored = await readHeadMatrix(model, options)
+      const format = headFormat(options.format, stored)
+      const layout = layOutHead(model.manifest.config, format)
+      const source: PartSource = async function* () {
+        yield stored
+      }
+      const file = await prepare(model, { part: 'head', format, layout, source }, options)
+      try {
+        return createGpuHead(backend, layout, await createGpuSession(provider, productGraph(layout, 'head'), file.path))
+      } finally {
+        await file.release()
+      }
     },
   }
 }
 
-function blockSource(model: ModelHandle, index: number, options: LinearOptions): PartSource {
-  return (part) => {
-    const product = blockProducts.find((candidate) => candidate === part)
-    return readRoles(model, index, product ? productRoles[product] : ['feedForwardNorm'], options)
-  }
+interface Part {
+  readonly part: string
+  readonly format: WeightFormat
+  readonly layout: PartLayout
+  readonly source: PartSource
 }
 
-function headSource(model: ModelHandle, options: LinearOptions): PartSource {
-  return async function* () {
-    yield await readHeadMatrix(model, options)
-  }
+/** As on the CPU: four bits for the head only where the model's file has no more than that. */
+function headFormat(format: WeightFormat, { dtype }: StoredTensor): WeightFormat {
+  return format === 'int4' && dtype !== 'Q4_0' ? 'int8' : format
 }

@@ -65,7 +65,11 @@ export function createOnnxruntimeBackend({ weightCache }: { weightCache: WeightC
       }
       const file = await prepare(model, { part: 'head', format, layout, source }, options)
       try {
-        const session = await createRuntimeSession(productGraph(layout, 'head'), file.path, options.threads)
+        const session = await createRuntimeSession(
+          productGraph(layout, 'head'),
+          file.path,
+          usefulThreads(layout, options),
+        )
         return createHeadProduct(layout, session)
       } finally {
         await file.release()
@@ -86,11 +90,12 @@ async function openBlock(
   config: ModelConfig,
   layout: PartLayout,
   { path }: PreparedFile,
-  { format, threads }: LinearOptions,
+  options: LinearOptions,
 ): Promise<ReadonlyMap<BlockProduct, InferenceSession>> {
   const sessions = new Map<BlockProduct, InferenceSession>()
+  const threads = usefulThreads(layout, options)
   try {
-    if (format !== 'float16') {
+    if (options.format !== 'float16') {
       const session = await createRuntimeSession(blockGraph(config, layout), path, threads)
       return new Map(blockProducts.map((product) => [product, session]))
     }
@@ -102,6 +107,13 @@ async function openBlock(
     await release(sessions.values())
     throw error
   }
+}
+
+/** Waking a second thread takes longer than reading this many bytes of weights with one. */
+const bytesForThreads = 4 * 1024 ** 2
+
+function usefulThreads({ byteLength }: PartLayout, { threads }: LinearOptions): number {
+  return byteLength < bytesForThreads ? 1 : threads
 }
 
 /** The head decides between close candidates: four bits only where the model's file has no more than that. */

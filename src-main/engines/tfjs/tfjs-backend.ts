@@ -12,7 +12,6 @@ import {
   type BlockProduct,
   type BlockProducts,
   blockProducts,
-  type HeadProduct,
   type LinearBackend,
   type LinearOptions,
 } from '../shared/linear-backend.ts'
@@ -20,7 +19,7 @@ import { productRoles, readHeadMatrix, readRoles } from '../shared/product-tenso
 import { startNode } from './start-node.ts'
 import { startWasm } from './start-wasm.ts'
 import type { StartedTensorFlow } from './tensorflow.ts'
-import { createTfjsProduct } from './tfjs-product.ts'
+import { createTfjsProduct, type TfjsProduct } from './tfjs-product.ts'
 import { type TransposedMatrix, transposePieces } from './transposed-matrix.ts'
 
 export const tfjsPlatforms = ['wasm', 'node', 'gpu'] as const
@@ -75,8 +74,8 @@ function checkFormat(backend: string, format: WeightFormat): void {
   if (!tfjsFormats.includes(format)) throw new RangeError(`${backend} holds weights as float32, not ${format}`)
 }
 
-async function loadProducts(load: (product: BlockProduct) => Promise<HeadProduct>): Promise<BlockProducts> {
-  const products = new Map<BlockProduct, HeadProduct>()
+async function loadProducts(load: (product: BlockProduct) => Promise<TfjsProduct>): Promise<BlockProducts> {
+  const products = new Map<BlockProduct, TfjsProduct>()
   const dispose = async () => {
     await Promise.all([...products.values()].map((product) => product.dispose()))
   }
@@ -86,13 +85,15 @@ async function loadProducts(load: (product: BlockProduct) => Promise<HeadProduct
     await dispose()
     throw error
   }
+  const find = (product: BlockProduct): TfjsProduct => {
+    const found = products.get(product)
+    if (found === undefined) throw new RangeError(`no product ${product}`)
+    return found
+  }
   return {
     weightBytes: [...products.values()].reduce((sum, { weightBytes }) => sum + weightBytes, 0),
-    async run(product, x) {
-      const matrix = products.get(product)
-      if (matrix === undefined) throw new RangeError(`no product ${product}`)
-      return await matrix.run(x)
-    },
+    run: async (product, x) => await find(product).run(x),
+    floats: async (product) => find(product).floats(),
     dispose,
   }
 }

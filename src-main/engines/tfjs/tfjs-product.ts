@@ -1,13 +1,18 @@
 import { EngineFailedError } from '#core/errors.ts'
 import type { HeadProduct } from '../shared/linear-backend.ts'
 import type { StartedTensorFlow } from './tensorflow.ts'
-import type { TransposedMatrix } from './transposed-matrix.ts'
+import { type TransposedMatrix, transposeBack } from './transposed-matrix.ts'
+
+export interface TfjsProduct extends HeadProduct {
+  /** What it multiplies with, (out, in). */
+  floats(): Float32Array
+}
 
 /**
  * One matrix in TensorFlow.js's memory. Throws `EngineFailedError` when it does not fit. A first product is computed here:
  * some backends take the weights only then, and loading is when it should fail and cost time.
  */
-export function createTfjsProduct(backend: string, started: StartedTensorFlow, matrix: TransposedMatrix): HeadProduct {
+export function createTfjsProduct(backend: string, started: StartedTensorFlow, matrix: TransposedMatrix): TfjsProduct {
   const { tf } = started
   const { values, inputSize, outputSize } = matrix
   useBackend(started)
@@ -35,6 +40,10 @@ export function createTfjsProduct(backend: string, started: StartedTensorFlow, m
     weightBytes,
     async run(x) {
       return multiply(x)
+    },
+    floats() {
+      useBackend(started)
+      return transposeBack(weights.dataSync(), outputSize)
     },
     async dispose() {
       if (disposed) return

@@ -41,3 +41,10 @@ export function placeTransposed(from: Float32Array, columns: number, to: Float32
     }
   }
 }
+
+/** As it was stored: (outputSize, inputSize). */
+export function transposeBack(values: Float32Array, outputSize: number): Float32Array {
+  const stored = new Float32Array(values.length)
+  placeTransposed(values, outputSize, stored, values.length / outputSize)
+  return stored
+}

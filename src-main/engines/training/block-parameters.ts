@@ -42,16 +42,17 @@ export function planBlockParameters(config: ModelConfig, parameters: readonly Bl
   }
 }
 
-/** `<name>.rows` and `<name>.columns`: (chunks, entriesPerChunk), filled up with zeros. */
+/** `<name>.rows` and `<name>.columns`: (chunks, entries a chunk) int32, the last ones filled up with zeros. */
 export function entryFeeds(name: string, indices: Uint32Array, width: number): Feeds {
   const chunks = Math.max(1, Math.ceil(indices.length / entriesPerChunk)) // a loop runs at least once
-  const rows = new Int32Array(chunks * entriesPerChunk)
-  const columns = new Int32Array(chunks * entriesPerChunk)
+  const perChunk = Math.ceil(indices.length / chunks)
+  const rows = new Int32Array(chunks * perChunk)
+  const columns = new Int32Array(chunks * perChunk)
   for (const [i, index] of indices.entries()) {
     rows[i] = Math.floor(index / width)
     columns[i] = index % width
   }
-  const tensor = (values: Int32Array) => new Tensor('int32', values, [chunks, entriesPerChunk])
+  const tensor = (values: Int32Array) => new Tensor('int32', values, [chunks, perChunk])
   return { [`${name}.rows`]: tensor(rows), [`${name}.columns`]: tensor(columns) }
 }
 

@@ -1,6 +1,8 @@
 /** Gradients of several runs added up, one array a parameter. */
+import { freeFloats } from './program.ts'
+
 export interface GradientSums {
-  /** Adds `values`; the first ones become the sum itself. */
+  /** Adds `values` and takes them over: the first ones become the sum itself, later ones are freed. */
   add(parameter: number, values: Float32Array): void
   /** The sum so far, to be added to in place; zeros at first. */
   at(parameter: number): Float32Array
@@ -18,8 +20,12 @@ export function createGradientSums(lengths: readonly number[]): GradientSums {
     at,
     add(parameter, values) {
       const sum = sums[parameter]
-      if (sum === undefined) sums[parameter] = values
-      else for (let i = 0; i < values.length; i++) sum[i] = (sum[i] as number) + (values[i] as number)
+      if (sum === undefined) {
+        sums[parameter] = values
+        return
+      }
+      for (let i = 0; i < values.length; i++) sum[i] = (sum[i] as number) + (values[i] as number)
+      freeFloats(values)
     },
     all: () => lengths.map((_, parameter) => at(parameter)),
   }

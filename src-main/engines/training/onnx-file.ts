@@ -42,11 +42,11 @@ export interface GraphConstant {
   readonly values: readonly number[]
 }
 
-/** An input or output. Without a shape it is left to the run: one graph serves all batches and lengths. */
+/** An input or output. Without a shape it is left to the run, as is a dimension with a name. */
 export interface GraphValue {
   readonly name: string
   readonly type: ElementType
-  readonly shape?: readonly number[]
+  readonly shape?: readonly (number | string)[]
 }
 
 export interface GraphFile {
@@ -146,8 +146,13 @@ function writeValue(writer: BinaryWriter, { name, type, shape }: GraphValue): vo
   )
 }
 
-function writeShape(writer: BinaryWriter, shape: readonly number[]): void {
-  for (const dimension of shape) message(writer, 1, () => writer.tag(1, WireType.Varint).int64(dimension))
+function writeShape(writer: BinaryWriter, shape: readonly (number | string)[]): void {
+  for (const dimension of shape) message(writer, 1, () => writeDimension(writer, dimension))
+}
+
+function writeDimension(writer: BinaryWriter, dimension: number | string): void {
+  if (typeof dimension === 'number') writer.tag(1, WireType.Varint).int64(dimension)
+  else text(writer, 2, dimension)
 }
 
 function message(writer: BinaryWriter, field: number, write: () => void): void {

@@ -6,7 +6,7 @@ import type { Value } from './graph.ts'
 import { sampledProduct } from './sampled-product.ts'
 import type { Tape } from './tape.ts'
 
-/** A matrix, and, when only some entries of its gradient are wanted, where they are: (chunks, entriesPerChunk) each. */
+/** A matrix, and, when only some entries of its gradient are wanted, where they are: (chunks, entries a chunk) each. */
 export interface Matrix {
   readonly value: Value
   readonly entries?: { readonly rows: Value; readonly columns: Value }

@@ -24,6 +24,7 @@ export async function loadTrainee(
   { parameters, threads, signal }: TraineeInit,
   options: TraineeOptions = {},
 ): Promise<Trainee> {
+  if (!Number.isInteger(threads) || threads < 1) throw new RangeError(`${threads} threads`)
   const { config } = model.manifest
   const placed = placeParameters(config, parameters)
   const weights = await readModelWeights(model, signal ? { signal } : {})

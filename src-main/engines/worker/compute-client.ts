@@ -96,8 +96,8 @@ export async function startComputeClient(
       return () => listeners.delete(listener)
     },
     async stats() {
-      const connection = await current
-      return connection === null ? null : (await connection.call({ kind: 'stats' })).answer
+      const connection = await current?.catch(() => null)
+      return connection ? (await connection.call({ kind: 'stats' })).answer : null
     },
     async dispose() {
       disposal.abort(new EngineFailedError(description.backend, 'has been shut down'))

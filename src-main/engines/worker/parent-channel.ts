@@ -1,9 +1,9 @@
 /** The worker's end of the channel, whether it is a thread or a process. */
 import { Socket } from 'node:net'
-import { join } from 'node:path'
-import { parentPort, Worker } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import type { Channel } from './channel.ts'
 import { channelDescriptor } from './child-process.ts'
+import { startOrphanGuard } from './orphan-guard.ts'
 import { postPacket } from './port-channel.ts'
 import { createSocketChannel } from './socket-channel.ts'
 
@@ -23,7 +23,6 @@ export function openParentChannel(): Channel {
 function openProcessChannel(): Channel {
   // Ctrl-C, a closed terminal and a stopped service reach the whole group; the parent decides what follows.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-  const guard = join(import.meta.dirname, 'orphan-guard.ts')
-  new Worker(guard, { workerData: process.ppid, execArgv: [] }).unref()
+  startOrphanGuard()
   return createSocketChannel(new Socket({ fd: channelDescriptor, readable: true, writable: true }))
 }

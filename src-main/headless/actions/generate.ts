@@ -3,6 +3,7 @@ import { embeddedModelName } from '#assembly/model-store.ts'
 import { openLocalGenerator, openSwarmGenerator, type StandaloneGenerator } from '#assembly/standalone-generator.ts'
 import { type GenerateEvent, type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
+import type { WeightFormat } from '#core/ports/engine.ts'
 import { connectToRunningNode } from '../node-client.ts'
 import { describeFailure, exitCodeFor, exitCodes, print, printJson } from '../output.ts'
 
@@ -17,6 +18,7 @@ export interface GenerateOptions {
   readonly stop: string[]
   readonly bootstrap: string[]
   readonly local?: true
+  readonly weights?: WeightFormat
   readonly profile?: string
   readonly json?: true
   readonly events?: true
@@ -55,9 +57,10 @@ async function openSource(
   signal: AbortSignal,
 ): Promise<StandaloneGenerator> {
   const model = request.model ?? embeddedModelName
-  if (options.local) return await openLocalGenerator({ directory, model, signal })
+  const init = { directory, model, ...(options.weights && { weights: options.weights }) }
+  if (options.local) return await openLocalGenerator({ ...init, signal })
   const connection = await connectToRunningNode(directory)
-  if (connection === null) return await openSwarmGenerator({ directory, model, bootstrap: options.bootstrap })
+  if (connection === null) return await openSwarmGenerator({ ...init, bootstrap: options.bootstrap })
   if (options.bootstrap.length > 0) {
     process.stderr.write('A node runs on this profile: its swarm is used, --bootstrap has no effect.\n')
   }

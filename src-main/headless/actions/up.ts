@@ -8,6 +8,7 @@ import { type AssembledNode, assembleNode } from '#assembly/assemble-node.ts'
 import { version } from '#assembly/version.ts'
 import type { NodeStatus } from '#contracts/api/node.ts'
 import type { Span } from '#contracts/span.ts'
+import type { WeightFormat } from '#core/ports/engine.ts'
 import { usualUiPort } from '../options.ts'
 import { describeFailure, print, printJson } from '../output.ts'
 import { startUiServer, type UiServer } from '../ui-server.ts'
@@ -23,6 +24,7 @@ export interface UpOptions {
   readonly listen: string[]
   readonly bootstrap: string[]
   readonly mdns: boolean
+  readonly weights?: WeightFormat
   readonly uiPort?: number
   readonly json?: true
 }

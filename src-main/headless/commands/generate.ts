@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { collect, decimal, integer } from '../options.ts'
+import { collect, decimal, integer, weightsOption } from '../options.ts'
 
 /** `quiltbee generate`: text from a model, through the swarm or on this machine alone. */
 export function addGenerate(program: Command): void {
@@ -26,6 +26,7 @@ export function addGenerate(program: Command): void {
     .option('--stop <text>', 'end before this text (may be given again)', collect, [])
     .option('--bootstrap <multiaddr>', 'a node to join the swarm through (may be given again)', collect, [])
     .addOption(new Option('--local', 'load all blocks here and use no peer').conflicts('bootstrap'))
+    .addOption(weightsOption())
     .option('--profile <name>', 'which node of this machine')
     .option('--json', 'print one JSON object when done')
     .addOption(new Option('--events', 'print every event as a line of JSON, as it happens').conflicts('json'))

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
-import { blocks, collect, integer, usualUiPort } from '../options.ts'
+import { blocks, collect, integer, usualUiPort, weightsOption } from '../options.ts'
 
 /** `quiltbee up`: a node in the foreground, with its UI in a browser. */
 export function addUp(program: Command): void {
   program
     .command('up')
     .description('run a node in the foreground: host blocks of a model, and serve the UI on this machine')
+    .addOption(weightsOption())
     .option('--profile <name>', 'which node of this machine; each has its own data, key and ports')
     .option('--model <name>', 'name or digest of the model to host; the embedded one when left out')
     .option('--blocks <range>', 'which blocks to host: START:END, or auto', blocks, 'auto')

@@ -1,15 +1,8 @@
-/** llama.cpp in a process of its own, doing one thing at a time as the bench says. */
+/** llama.cpp in a process of its own, doing one thing at a time as the bench says. It ends with the bench. */
 import type { LlamaAnswer, LlamaRequest } from './llama-protocol.ts'
 import { importPeer } from './peers.ts'
 
-interface Sequence {
-  clearHistory(): Promise<void>
-  evaluateWithoutGeneratingNewTokens(tokens: readonly number[]): Promise<void>
-  evaluate(tokens: readonly number[], options: { temperature: number }): AsyncGenerator<number>
-  controlledEvaluate(
-    input: readonly (readonly [number, { generateNext: { token: true; options: { temperature: number } } }])[],
-  ): Promise<readonly ({ next: { token?: number } } | undefined)[]>
-}
+/** node-llama-cpp, as far as it is used here. */
 interface Library {
   getLlama(options: object): Promise<{
     loadModel(options: object): Promise<{
@@ -17,6 +10,16 @@ interface Library {
     }>
   }>
 }
+interface Sequence {
+  clearHistory(): Promise<void>
+  evaluateWithoutGeneratingNewTokens(tokens: readonly number[]): Promise<void>
+  evaluate(tokens: readonly number[], options: typeof likeliest & { yieldEogToken: true }): AsyncGenerator<number>
+  controlledEvaluate(
+    input: readonly (readonly [number, { generateNext: { token: true; options: typeof likeliest } }])[],
+  ): Promise<readonly ({ next: { token?: number | null } } | undefined)[]>
+}
+
+const likeliest = { temperature: 0 } as const
 
 let sequence: Sequence | null = null
 let decoding: AsyncGenerator<number> | null = null
@@ -35,44 +38,47 @@ async function run(request: LlamaRequest): Promise<readonly number[]> {
     return []
   }
   if (sequence === null) throw new Error('nothing is loaded')
+  if (request.kind === 'decode') return take(decoding, request.count)
+  await decoding?.return(undefined)
+  decoding = null
+  await sequence.clearHistory()
   switch (request.kind) {
     case 'prefill':
-      decoding = null
-      await sequence.clearHistory()
       await sequence.evaluateWithoutGeneratingNewTokens(request.tokens)
       return []
-    case 'decode':
-      decoding ??= sequence.evaluate([300, 301, 302, 303], { temperature: 0 })
-      return take(decoding, request.count)
-    case 'greedy':
-      await sequence.clearHistory()
-      return take(sequence.evaluate(request.tokens, { temperature: 0 }), request.count)
-    case 'top1': {
-      await sequence.clearHistory()
-      const wanted = { generateNext: { token: true, options: { temperature: 0 } } } as const
-      const answers = await sequence.controlledEvaluate(request.tokens.map((token) => [token, wanted] as const))
-      return answers.map((answer) => answer?.next.token ?? -1)
-    }
+    case 'begin':
+      decoding = sequence.evaluate(request.tokens, { ...likeliest, yieldEogToken: true })
+      return []
+    case 'top1':
+      return top1(sequence, request.tokens)
   }
 }
 
-async function take(tokens: AsyncGenerator<number>, count: number): Promise<readonly number[]> {
+async function top1(model: Sequence, tokens: readonly number[]): Promise<readonly number[]> {
+  const wanted = { generateNext: { token: true, options: likeliest } } as const
+  const answers = await model.controlledEvaluate(tokens.map((token) => [token, wanted] as const))
+  return answers.map((answer) => answer?.next.token ?? -1)
+}
+
+async function take(tokens: AsyncGenerator<number> | null, count: number): Promise<readonly number[]> {
   const taken: number[] = []
   while (taken.length < count) {
-    const { value, done } = await tokens.next()
-    if (done) break
-    taken.push(value)
+    const next = await tokens?.next()
+    if (next === undefined || next.done) throw new Error('llama.cpp stopped decoding')
+    taken.push(next.value)
   }
   return taken
 }
 
-process.on('message', async (request: LlamaRequest) => {
+async function answer(request: LlamaRequest): Promise<LlamaAnswer> {
   const startedAtMs = performance.now()
-  const tokens = await run(request)
-  const answer: LlamaAnswer = {
-    ms: performance.now() - startedAtMs,
-    tokens,
-    residentBytes: process.memoryUsage.rss(),
+  try {
+    const tokens = await run(request)
+    return { ms: performance.now() - startedAtMs, tokens, residentBytes: process.memoryUsage.rss() }
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) }
   }
-  process.send?.(answer)
-})
+}
+
+process.on('message', async (request: LlamaRequest) => process.send?.(await answer(request)))
+process.on('disconnect', () => process.exit())

@@ -1,26 +1,42 @@
-/** llama.cpp as the bench sees it: a process that is asked and answers. */
+/** llama.cpp as the bench sees it: a process that is asked, one thing at a time, and answers. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { LlamaAnswer, LlamaRequest } from './llama-protocol.ts'
 
-export interface Llama {
-  ask(request: LlamaRequest): Promise<LlamaAnswer>
-  stop(): Promise<void>
+export interface Llama extends AsyncDisposable {
+  /** Throws when llama.cpp fails or its process ends. */
+  ask(request: LlamaRequest): Promise<Exclude<LlamaAnswer, { error: string }>>
 }
 
-export function startLlama(): Llama {
+export interface LoadedLlama extends Llama {
+  readonly loadMs: number
+}
+
+export async function startLlama(path: string, init: { threads: number; contextLength: number }): Promise<LoadedLlama> {
+  const llama = startProcess()
+  try {
+    const { ms } = await llama.ask({ kind: 'load', path, ...init })
+    return { ...llama, loadMs: ms }
+  } catch (error) {
+    await llama[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function startProcess(): Llama {
   const child = fork(join(import.meta.dirname, 'llama-process.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const ended = once(child, 'exit')
+  const ended = once(child, 'exit').then(() => null)
   return {
     async ask(request) {
-      const answer = Promise.race([once(child, 'message'), ended.then(() => null)])
+      const answered = Promise.race([once(child, 'message'), ended])
       child.send(request)
-      const got = await answer
-      if (got === null) throw new Error('llama.cpp ended')
-      return got[0] as LlamaAnswer
+      const answer = (await answered)?.[0] as LlamaAnswer | undefined
+      if (answer === undefined) throw new Error('the process of llama.cpp ended')
+      if ('error' in answer) throw new Error(`llama.cpp: ${answer.error}`)
+      return answer
     },
-    async stop() {
+    async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await ended
     },

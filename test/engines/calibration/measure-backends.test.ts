@@ -36,6 +36,7 @@ function fake(
       return {
         weightBytes: 100,
         run: async (product, x) => new Float32Array((x.length / shapes[product][1]) * shapes[product][0]),
+        floats: () => Promise.reject(new Error('nothing is trained here')),
         dispose: async () => void disposed++,
         ...changes,
       }

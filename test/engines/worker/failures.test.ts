@@ -142,7 +142,7 @@ for (const [name, start] of Object.entries(transports)) {
       const loading = engine.loadSpan(model, span, { ...options, signal: controller.signal })
       setImmediate(() => controller.abort())
       await expect(loading).rejects.toMatchObject({ name: 'AbortError' })
-      expect(await client.stats()).toMatchObject({ parts: 1 })
+      await expect.poll(() => client.stats()).toMatchObject({ parts: 1 }) // the worker loads to the end before it frees
     })
 
     it('ends when it is asked to, which is no failure, and is not started again', async () => {
@@ -172,6 +172,17 @@ it('a child process killed in the middle of a step fails that step, and the next
   expect((await again.openSession({ maxLength: 9 }).forward(rows(1))).length).toBe(64)
   expect(workers.started.length).toBe(2)
 })
+
+for (const [name, start] of Object.entries(transports)) {
+  it.each([
+    ['is newer', 'is not protocol'],
+    ['writes noise', /cannot be read|is not protocol/],
+    ['says nothing', 'did not start within 1500 ms'],
+  ])(`a worker in ${name} that %s is a failure with a name`, async (strange, why) => {
+    const init = { entry: 'strange-worker.ts', args: [strange], startLimitMs: 1_500 }
+    await expect(startTestWorkers(start, init)).rejects.toThrow(why)
+  })
+}
 
 it('a program that is not there is a failure with a name', async () => {
   for (const start of Object.values(transports)) {

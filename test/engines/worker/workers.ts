@@ -25,11 +25,17 @@ export interface TestWorkers {
   dispose(): Promise<void>
 }
 
+export interface TestWorkersInit extends Partial<ComputeClientInit> {
+  readonly entry?: string
+  /** After the models' folder. */
+  readonly args?: readonly string[]
+}
+
 export const entryOf = (name: string) => resolve(import.meta.dirname, name)
 
 export async function startTestWorkers(
   start: Start,
-  { entry = 'reference-worker.ts', ...init }: Partial<ComputeClientInit> & { readonly entry?: string } = {},
+  { entry = 'reference-worker.ts', args = [], ...init }: TestWorkersInit = {},
 ): Promise<TestWorkers> {
   const directory = mkdtempSync(join(tmpdir(), 'quiltbee-workers-'))
   const started: ComputeProcess[] = []
@@ -38,7 +44,7 @@ export async function startTestWorkers(
     {
       clock,
       start() {
-        const worker = start({ entry: entryOf(entry), args: [directory] })
+        const worker = start({ entry: entryOf(entry), args: [directory, ...args] })
         started.push(worker)
         return worker
       },

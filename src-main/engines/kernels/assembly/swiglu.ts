@@ -12,23 +12,8 @@ export function siluMultiply(gateUp: usize, out: usize, rows: usize, size: usize
 }
 
 function gateRow(gate: usize, up: usize, out: usize, size: usize): void {
-  const wideEnd = out + ((size & ~15) << 2)
   const vectorEnd = out + ((size & ~3) << 2)
   const end = out + (size << 2)
-  // By fours: the polynomial's constants are made anew each turn.
-  while (out < wideEnd) {
-    const a = gated(v128.load(gate), v128.load(up))
-    const b = gated(v128.load(gate, 16), v128.load(up, 16))
-    const c = gated(v128.load(gate, 32), v128.load(up, 32))
-    const d = gated(v128.load(gate, 48), v128.load(up, 48))
-    v128.store(out, a)
-    v128.store(out, b, 16)
-    v128.store(out, c, 32)
-    v128.store(out, d, 48)
-    gate += 64
-    up += 64
-    out += 64
-  }
   while (out < vectorEnd) {
     v128.store(out, gated(v128.load(gate), v128.load(up)))
     gate += 16
