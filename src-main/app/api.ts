@@ -45,6 +45,13 @@ export function createApi(node: QuiltbeeNode) {
       get: api.hardware.get.handler(() => node.hardware()),
       detect: api.hardware.detect.handler(() => node.detectHardware()),
     },
+    engine: {
+      overview: api.engine.overview.handler(({ input, signal }) =>
+        node.engineOverview({ ...input, ...(signal && { signal }) }),
+      ),
+      measure: api.engine.measure.handler(({ signal }) => node.measureEngines(signal)),
+      choose: api.engine.choose.handler(({ input }) => node.chooseEngine(input)),
+    },
     models: { list: api.models.list.handler(() => node.listModels()) },
     chat: { generate: api.chat.generate.handler(({ input, signal }) => node.generate(input, signal)) },
     ledger: {

@@ -3,6 +3,7 @@
  * everything it needs and never knows which shell it runs in.
  */
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
+import type { EngineMeasureEvent, EngineOverview, EngineWish } from '#contracts/api/engine.ts'
 import type { HardwareProfile, Policy } from '#contracts/api/hardware.ts'
 import type { LedgerVerifyEvent } from '#contracts/api/ledger.ts'
 import type { HostingState, ModelSummary, NodeStatus } from '#contracts/api/node.ts'
@@ -15,6 +16,7 @@ import type { Logger } from '#core/ports/logger.ts'
 import type { Settings } from '#core/ports/settings-store.ts'
 import { createSerialQueue } from '#core/serial-queue.ts'
 import { createBroadcast } from './broadcast.ts'
+import { createEngines, type EngineSurvey } from './engines.ts'
 import { createGenerator, type GeneratorComponents, type LocalBlocks } from './generator.ts'
 import { createHosting, type Hosting, type HostingComponents } from './hosting.ts'
 import { summariseModel } from './model-summary.ts'
@@ -23,6 +25,7 @@ import { verifyLedger } from './verify-ledger.ts'
 
 export interface NodeComponents extends HostingComponents, Pick<GeneratorComponents, 'newSessionId' | 'drawSeed'> {
   readonly verifier: SignatureVerifier
+  readonly engines: EngineSurvey
 }
 
 export interface NodeInit {
@@ -50,6 +53,10 @@ export interface QuiltbeeNode {
   hardware(): Promise<{ profile: HardwareProfile; policy: Policy }>
   /** Measures anew, and gives what may be given then. */
   detectHardware(): Promise<{ profile: HardwareProfile; policy: Policy }>
+  engineOverview(options: { look: boolean; signal?: AbortSignal }): Promise<EngineOverview>
+  measureEngines(signal?: AbortSignal): AsyncGenerator<EngineMeasureEvent, void, undefined>
+  /** Kept; the blocks are loaded anew, behind this call, when another engine is to hold them. */
+  chooseEngine(wish: EngineWish | null): Promise<EngineOverview>
   listModels(): Promise<ModelSummary[]>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
   verifyLedger(signal?: AbortSignal): AsyncGenerator<LedgerVerifyEvent, void, undefined>
@@ -74,6 +81,16 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
   const settingsChanges = createSerialQueue()
   let settling: Promise<void> = Promise.resolve()
   let stopListening = (): void => {}
+
+  const engines = createEngines(
+    { ...components, hosting },
+    {
+      model: init.model,
+      onChange: () => {
+        settling = hosting.reconcile()
+      },
+    },
+  )
 
   const setPaused = (pausedUntil: Settings['pausedUntil']): Promise<void> =>
     settingsChanges.add(async () => {
@@ -117,6 +134,9 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
       await hosting.reconcile()
       return await hardware()
     },
+    engineOverview: engines.overview,
+    measureEngines: engines.measure,
+    chooseEngine: engines.choose,
     async listModels() {
       return (await models.list()).map(summariseModel)
     },

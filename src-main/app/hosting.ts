@@ -70,6 +70,8 @@ const lookAroundMs = 2_000
 const smallestFormat: WeightFormat = 'int4'
 /** Batteries are looked at this often, and only on machines that have one. */
 const batteryCheckMs = 30_000
+/** An engine that failed is tried again this often. */
+const engineRetryMs = 60_000
 
 export function createHosting(components: HostingComponents, init: HostingInit): Hosting {
   const { models, compute, swarm, settings, clock, logger } = components
@@ -83,6 +85,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
   let held: Held | null = null
   let chosen: EngineInUse | null = null
   let wake: NodeJS.Timeout | null = null
+  /** Blocks were lost with their engine and are not back yet. */
+  let again = false
 
   const become = (next: HostingState): void => {
     state = next
@@ -114,6 +118,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     const decided = budget
     if (decided.kind === 'nothing') {
       await release()
+      again = false
       const untilMs = decided.reason === 'paused-by-owner' && typeof pausedUntil === 'number' ? pausedUntil : null
       return become({ kind: 'paused', reason: decided.reason, untilMs })
     }
@@ -139,13 +144,13 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       const { digest, config } = model.manifest
       const span = await pickSpan(allowed, config.blockCount, model.manifest)
       loading = new AbortController()
-      become({ kind: 'loading', span, blocksLoaded: 0, blocksTotal: spanLength(span) })
+      become({ kind: 'loading', span, blocksLoaded: 0, blocksTotal: spanLength(span), again })
       const engine = await compute.engine(used.backend)
       const runner = await engine.loadSpan(model, span, {
         threads: allowed.threads,
         format: used.format,
         signal: AbortSignal.any([loading.signal, stopping.signal]),
-        onProgress: (progress) => become({ kind: 'loading', span, ...progress }),
+        onProgress: (progress) => become({ kind: 'loading', span, ...progress, again }),
       })
       const host = createSpanHost(
         { runner, ledger: components.ledger, clock, modelDigest: digest, hiddenSize: config.hiddenSize },
@@ -157,6 +162,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       )
       const given = { span, runner, host, engine: used, memoryBytes: await residentBytes() }
       held = given
+      again = false
       host.onChange(() => {
         if (held === given) become(hostingState(given))
       })
@@ -194,6 +200,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
   async function recover(backend: string): Promise<void> {
     if (held?.engine.backend !== backend) return
     logger.warn({ backend }, 'blocks were lost with their engine; loading them again')
+    again = true
+    become({ kind: 'loading', span: held.span, blocksLoaded: 0, blocksTotal: spanLength(held.span), again })
     await changes.add(release).catch((error: unknown) => logger.error({ error }, 'could not free the blocks'))
     await reconcile()
   }
@@ -233,7 +241,10 @@ export function createHosting(components: HostingComponents, init: HostingInit):
         if (stopping.signal.aborted || codeOf(error) === 'cancelled') return
         logger.error({ error }, 'hosting failed')
         await release().catch((cause: unknown) => logger.error({ error: cause }, 'could not free the blocks'))
+        again = false
         become({ kind: 'failed', ...failureOf(error) })
+        // A worker that broke too often is let start again after some minutes.
+        if (codeOf(error) === 'engine-failed') wakeAgain(engineRetryMs)
       }
     })
   }

@@ -76,6 +76,7 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
       verifier,
       models: openModelStore(directory, init.resourcesDirectory),
       compute,
+      engines: compute.survey,
       probe: createHardwareProbe({ dataDirectory: directory.home, clock }),
       newSessionId: randomUUID,
       drawSeed: () => randomInt(2 ** 32),

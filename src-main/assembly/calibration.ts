@@ -7,14 +7,17 @@ import { systemClock } from '#adapters/files/system-clock.ts'
 import { createTemporaryWeightCache } from '#adapters/files/weight-cache.ts'
 import { createHardwareProbe } from '#adapters/hardware/hardware-probe.ts'
 import { type Calibrator, createCalibrator } from '#app/calibration.ts'
+import type { EngineSurvey } from '#app/engines.ts'
 import type { Gpu, HardwareProfile, Policy } from '#contracts/api/hardware.ts'
 import { decideBudget } from '#core/budget/decide-budget.ts'
 import { defaultPolicy } from '#core/budget/default-policy.ts'
 import type { BackendListing } from '#core/calibration/backend-listing.ts'
 import type { CalibratedMachine } from '#core/calibration/calibration.ts'
 import type { ChooseInput } from '#core/calibration/choose-engine.ts'
+import { createSerialQueue } from '#core/serial-queue.ts'
 import { measureBackends } from '#engines/calibration/measure-backends.ts'
 import { type BackendCatalogue, createBackendCatalogue } from '#engines/catalogue/backend-catalogue.ts'
+import { knownBackends } from '#engines/catalogue/known-backends.ts'
 import packageFile from '../../package.json' with { type: 'json' }
 
 /** What is given before the owner has said anything. */
@@ -28,6 +31,8 @@ export function usualThreads({ threadShare }: Policy): number {
 export interface AssembledCalibrator extends Calibrator {
   /** What the last measurement in this process found of each backend; empty before. */
   listings(): readonly BackendListing[]
+  /** Every backend; tried first, with `look`, unless that was done in this process. */
+  listBackends: EngineSurvey['listBackends']
   /** Memory for weights that the machine has by `policy`, and its GPU's. */
   memory(policy: Policy): Promise<ChooseInput['memory']>
 }
@@ -37,6 +42,7 @@ export function assembleCalibrator(directory: DataDirectory): AssembledCalibrato
   const probe = createHardwareProbe({ dataDirectory: directory.home, clock: systemClock })
   // Random weights are of no use afterwards.
   const catalogue = createBackendCatalogue({ weightCache: createTemporaryWeightCache() })
+  const looks = createSerialQueue()
   let listings: readonly BackendListing[] = []
   const calibrator = createCalibrator({
     store: createCalibrationStore({ file: join(directory.home, 'calibration.json') }),
@@ -55,12 +61,24 @@ export function assembleCalibrator(directory: DataDirectory): AssembledCalibrato
   return {
     ...calibrator,
     listings: () => listings,
+    async listBackends({ look, signal }) {
+      if (look) {
+        await looks.add(async () => {
+          if (listings.length === 0) listings = await catalogue.listBackends(signal ? { signal } : {})
+        })
+      }
+      return listings.length > 0 ? listings : knownBackends.map(untried)
+    },
     async memory(policy) {
       const profile = await probe.measure()
       const { memoryLimitBytes } = decideBudget(profile, policy, null, { pausedByOwner: false })
       return { machineBytes: memoryLimitBytes, gpuBytes: largestGpu(profile) }
     },
   }
+}
+
+function untried({ backend, device, formats }: (typeof knownBackends)[number]) {
+  return { backend, device, formats, availability: null }
 }
 
 function usable(catalogue: BackendCatalogue, listings: readonly BackendListing[]) {

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import { createCompute } from '#app/compute.ts'
+import type { EngineSurvey } from '#app/engines.ts'
 import type { Compute } from '#core/ports/compute.ts'
 import type { Engine, WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
@@ -23,6 +24,7 @@ export const usualBackend = 'onnxruntime-cpu'
 
 export interface AssembledCompute extends Compute, AsyncDisposable {
   readonly calibrator: ReturnType<typeof assembleCalibrator>
+  readonly survey: EngineSurvey
   /** Null for a backend that only runs models. */
   training(backend?: string): Promise<ReturnType<typeof createRemoteTrainingEngine>>
 }
@@ -93,6 +95,7 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
   return {
     ...compute,
     calibrator,
+    survey: { calibrator, listBackends: calibrator.listBackends },
     training: async (backend = usualBackend) => createRemoteTrainingEngine(await client(backend)),
     async [Symbol.asyncDispose]() {
       const all = [...clients.values()]

@@ -34,6 +34,9 @@ export const failures: Readonly<Record<ErrorCode, string>> = {
   'port-in-use': 'The network port is in use by another program',
   'not-running': 'No node is running',
   'storage-failed': 'The disk could not be read or written',
+  'engine-failed': 'What computes the model keeps failing',
+  'patch-mismatch': 'A patch does not fit the model',
+  'download-failed': 'The model could not be downloaded',
 }
 
 export const text = {
@@ -49,6 +52,8 @@ export const text = {
   restarting: 'Stopped unexpectedly; starting again…',
   crashing: 'Not running: it stopped three times within a minute',
   failed: (code: ErrorCode) => `Not giving: ${failures[code]}`,
+  measuring: (done: number, total: number) => `Trying engine ${Math.min(done + 1, total)} of ${total}…`,
+  loadingAgain: 'Starting the engine again…',
   loading: (done: number, total: number) => `Loading block ${Math.min(done + 1, total)} of ${total}…`,
   hosting: (blocks: string, sessions: number) => `Giving blocks ${blocks}, ${counted(sessions, 'session')}`,
   pausedUntil: (reason: string, time: string) => `${reason} until ${time}`,

@@ -17,6 +17,7 @@ export function trayState({ node, status }: TrayView): TrayState {
     case 'failed':
       return 'problem'
     case 'starting':
+    case 'measuring':
     case 'loading':
       return 'offline'
   }

@@ -53,7 +53,10 @@ function hostingLine({ hosting }: NodeStatus): string {
   switch (hosting.kind) {
     case 'starting':
       return text.starting
+    case 'measuring':
+      return text.measuring(hosting.done, hosting.total)
     case 'loading':
+      if (hosting.again && hosting.blocksLoaded === 0) return text.loadingAgain
       return text.loading(hosting.blocksLoaded, hosting.blocksTotal)
     case 'hosting':
       return text.hosting(formatSpan(hosting.span), hosting.sessions)

@@ -7,6 +7,12 @@ import { eventIterator, oc } from '@orpc/contract'
 import * as z from 'zod'
 import { errorCodes } from '../errors.ts'
 import { generateEventSchema, generateRequestSchema } from './chat.ts'
+import {
+  engineMeasureEventSchema,
+  engineOverviewRequestSchema,
+  engineOverviewSchema,
+  engineWishSchema,
+} from './engine.ts'
 import { hardwareProfileSchema, policySchema } from './hardware.ts'
 import { ledgerListRequestSchema, ledgerListSchema, ledgerVerifyEventSchema } from './ledger.ts'
 import { modelSummarySchema, nodeStatusSchema } from './node.ts'
@@ -55,6 +61,13 @@ export const contract = {
     get: procedure.output(z.strictObject({ profile: hardwareProfileSchema, policy: policySchema })),
     /** Measures anew. */
     detect: procedure.output(z.strictObject({ profile: hardwareProfileSchema, policy: policySchema })),
+  },
+  engine: {
+    overview: procedure.input(engineOverviewRequestSchema).output(engineOverviewSchema),
+    /** Measures every backend for the hosted model, seconds each; closing the iterator early stops it and changes nothing. */
+    measure: procedure.output(eventIterator(engineMeasureEventSchema)),
+    /** What to use from now on; null goes back to what was measured. The blocks are loaded anew when that is another one. */
+    choose: procedure.input(engineWishSchema.nullable()).output(engineOverviewSchema),
   },
   models: {
     list: procedure.output(z.array(modelSummarySchema)),

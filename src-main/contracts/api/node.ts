@@ -41,7 +41,14 @@ export const hostingStateSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('starting') }),
   /** Trying which engine is the fastest here, which happens once for a shape of model. */
   z.strictObject({ kind: z.literal('measuring'), done: count, total: count }),
-  z.strictObject({ kind: z.literal('loading'), span: spanSchema, blocksLoaded: count, blocksTotal: count }),
+  z.strictObject({
+    kind: z.literal('loading'),
+    span: spanSchema,
+    blocksLoaded: count,
+    blocksTotal: count,
+    /** They were here, and are lost with an engine that broke. */
+    again: z.boolean(),
+  }),
   z.strictObject({
     kind: z.literal('hosting'),
     span: spanSchema,

@@ -63,11 +63,16 @@ export function decideBudget(
     kind: 'give',
     modelDigest: model.digest,
     ...fit,
-    threads: Math.max(1, Math.floor(profile.cpu.logicalCores * policy.threadShare)),
+    threads: lentThreads(profile, policy),
     weightBytes: fit.blocks * model.blockWeightBytes,
     cacheBytes: cacheBytes(model, fit),
     memoryLimitBytes,
   }
+}
+
+/** At least one, where anything is given. */
+export function lentThreads({ cpu }: HardwareProfile, { threadShare }: Policy): number {
+  return Math.max(1, Math.floor(cpu.logicalCores * threadShare))
 }
 
 /**

@@ -37,6 +37,7 @@ function describeStatus(status: NodeStatus): string {
       ['this node', `${status.nodeName} (${status.peerId})`],
       ['model', model],
       ['hosting', describeHosting(status.hosting)],
+      ['engine', describeEngine(status.engine)],
       ['today', `${status.today.servedTokens} tokens served, ${status.today.usedTokens} used`],
     ]),
     '',
@@ -46,12 +47,21 @@ function describeStatus(status: NodeStatus): string {
   ].join('\n')
 }
 
+function describeEngine(engine: NodeStatus['engine']): string {
+  if (engine === null) return 'not decided yet'
+  return `${engine.backend}, ${engine.format} weights (${engine.why.replaceAll('-', ' ')})`
+}
+
 export function describeHosting(hosting: HostingState): string {
   switch (hosting.kind) {
     case 'starting':
       return 'starting'
-    case 'loading':
-      return `loading blocks ${formatSpan(hosting.span)}: ${hosting.blocksLoaded} of ${hosting.blocksTotal}`
+    case 'measuring':
+      return `measuring engines: ${hosting.done} of ${hosting.total}`
+    case 'loading': {
+      const verb = hosting.again ? 'the engine broke; loading' : 'loading'
+      return `${verb} blocks ${formatSpan(hosting.span)}: ${hosting.blocksLoaded} of ${hosting.blocksTotal}`
+    }
     case 'hosting':
       return `blocks ${formatSpan(hosting.span)}, ${hosting.sessions} sessions, ${formatBytes(hosting.memoryBytes)}`
     case 'paused':
