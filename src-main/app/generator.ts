@@ -89,9 +89,12 @@ export function createGenerator(components: GeneratorComponents): Generator {
       const engine = await compute.engine(backend)
       const options = { threads: components.threads(), format, signal: stopping.signal }
       const ends = await engine.loadEnds(handle, options)
-      await retire(current)
-      current = { manifest: handle.manifest, tokenizer, ends, backend, users: 0, retired: false }
-      return current
+      const previous = current
+      const loaded = { manifest: handle.manifest, tokenizer, ends, backend, users: 0, retired: false }
+      // At once: from here on `onFailure` must find them when their engine breaks.
+      current = loaded
+      await retire(previous)
+      return loaded
     } finally {
       await handle.close()
     }

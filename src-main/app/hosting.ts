@@ -9,6 +9,7 @@ import type { ModelManifest } from '#contracts/model/manifest.ts'
 import { type Span, spanLength } from '#contracts/span.ts'
 import { decideBudget } from '#core/budget/decide-budget.ts'
 import { chooseSpan } from '#core/hosting/choose-span.ts'
+import { reloadDelayMs } from '#core/hosting/reload-delay.ts'
 import { createSpanHost, type SpanHost } from '#core/hosting/span-host.ts'
 import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes } from '#core/models/block-size.ts'
 import type { Clock } from '#core/ports/clock.ts'
@@ -60,8 +61,8 @@ interface Held {
   readonly engine: EngineInUse
   readonly runner: SpanRunner
   readonly host: SpanHost
-  /** Of this node, workers included, with the blocks loaded. */
-  readonly memoryBytes: number
+  /** Of this node, workers included, with the blocks loaded; measured right after. */
+  memoryBytes: number
 }
 
 /** How long to listen for who holds what before choosing blocks, when not all of them fit here. */
@@ -70,8 +71,6 @@ const lookAroundMs = 2_000
 const smallestFormat: WeightFormat = 'int4'
 /** Batteries are looked at this often, and only on machines that have one. */
 const batteryCheckMs = 30_000
-/** An engine that failed is tried again this often. */
-const engineRetryMs = 60_000
 
 export function createHosting(components: HostingComponents, init: HostingInit): Hosting {
   const { models, compute, swarm, settings, clock, logger } = components
@@ -85,6 +84,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
   let held: Held | null = null
   let chosen: EngineInUse | null = null
   let wake: NodeJS.Timeout | null = null
+  /** Loads in a row that an engine broke. */
+  let failedLoads = 0
   /** Blocks were lost with their engine and are not back yet. */
   let again = false
 
@@ -160,9 +161,12 @@ export function createHosting(components: HostingComponents, init: HostingInit):
           maxLength: allowed.maxLength,
         },
       )
-      const given = { span, runner, host, engine: used, memoryBytes: await residentBytes() }
+      const given: Held = { span, runner, host, engine: used, memoryBytes: 0 }
+      // Nothing is waited for in between: whatever becomes of the engine from here on concerns blocks that are held.
       held = given
       again = false
+      failedLoads = 0
+      given.memoryBytes = await residentBytes()
       host.onChange(() => {
         if (held === given) become(hostingState(given))
       })
@@ -196,13 +200,19 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     return process.memoryUsage.rss() + (await compute.residentBytes())
   }
 
-  /** An engine broke: the blocks it held are loaded again, and sessions that were on them are over. */
+  /**
+   * An engine broke: the blocks it held are loaded again, and sessions that were on them are over. One that breaks while it
+   * loads fails the load, which is tried again later.
+   */
   async function recover(backend: string): Promise<void> {
-    if (held?.engine.backend !== backend) return
+    const lost = held
+    if (lost?.engine.backend !== backend) return
     logger.warn({ backend }, 'blocks were lost with their engine; loading them again')
     again = true
-    become({ kind: 'loading', span: held.span, blocksLoaded: 0, blocksTotal: spanLength(held.span), again })
-    await changes.add(release).catch((error: unknown) => logger.error({ error }, 'could not free the blocks'))
+    become({ kind: 'loading', span: lost.span, blocksLoaded: 0, blocksTotal: spanLength(lost.span), again })
+    await changes
+      .add(() => (held === lost ? release() : undefined))
+      .catch((error: unknown) => logger.error({ error }, 'could not free the blocks'))
     await reconcile()
   }
   const stopListening = compute.onFailure((backend) => void recover(backend))
@@ -243,8 +253,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
         await release().catch((cause: unknown) => logger.error({ error: cause }, 'could not free the blocks'))
         again = false
         become({ kind: 'failed', ...failureOf(error) })
-        // A worker that broke too often is let start again after some minutes.
-        if (codeOf(error) === 'engine-failed') wakeAgain(engineRetryMs)
+        // Other failures wait for somebody to mend them; an engine may run the next time.
+        if (codeOf(error) === 'engine-failed') wakeAgain(reloadDelayMs(++failedLoads))
       }
     })
   }
@@ -255,7 +265,8 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     profile: () => profile,
     manifest: () => manifest,
     runner: () => held?.runner ?? null,
-    engine: () => held?.engine ?? chosen,
+    // The reason may change while the engine stays.
+    engine: () => (held !== null && !isSameEngine(held.engine, chosen) ? held.engine : chosen),
     reconcile,
     async stop() {
       stopListening()

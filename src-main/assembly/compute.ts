@@ -11,6 +11,7 @@ import type { EngineSurvey } from '#app/engines.ts'
 import type { Compute } from '#core/ports/compute.ts'
 import type { Engine, WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
+import type { TrainingEngine } from '#core/ports/training-engine.ts'
 import { startChildProcess } from '#engines/worker/child-process.ts'
 import { type ComputeClient, startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
@@ -26,7 +27,7 @@ export interface AssembledCompute extends Compute, AsyncDisposable {
   readonly calibrator: ReturnType<typeof assembleCalibrator>
   readonly survey: EngineSurvey
   /** Null for a backend that only runs models. */
-  training(backend?: string): Promise<ReturnType<typeof createRemoteTrainingEngine>>
+  training(backend?: string): Promise<TrainingEngine | null>
 }
 
 export interface ComputeAssembly {

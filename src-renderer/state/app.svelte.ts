@@ -3,6 +3,7 @@ import { createContext } from 'svelte'
 import type { Connection } from '../client/connection.ts'
 import { type Announcer, createAnnouncer } from './announcer.svelte.ts'
 import { type ChatState, createChatState } from './chat.svelte.ts'
+import { createEngineState, type EngineState } from './engine.svelte.ts'
 import { createHardwareState, type HardwareState } from './hardware.svelte.ts'
 import { createLedgerState, type LedgerState } from './ledger.svelte.ts'
 import { createNodeState, type NodeState } from './node.svelte.ts'
@@ -13,6 +14,7 @@ export type App = {
   readonly session: Session
   readonly node: NodeState
   readonly hardware: HardwareState
+  readonly engine: EngineState
   readonly chat: ChatState
   readonly ledger: LedgerState
   readonly route: Route
@@ -29,6 +31,7 @@ export function createApp(connection: Connection, inShell: boolean): App {
     session,
     node: createNodeState(session),
     hardware: createHardwareState(session),
+    engine: createEngineState(session),
     chat: createChatState(session),
     ledger: createLedgerState(session),
     route: createRoute(),

@@ -3,6 +3,7 @@
  * `contracts/errors.ts`, and for the two failures only a page can see: the node out of reach, and one of another version.
  */
 import type { ErrorCode, ErrorParams } from '#contracts/errors.ts'
+import { engineName } from './engine.ts'
 import { displayText, formatBytes, formatCount, isShowable } from './format.ts'
 
 export type FailureCode = ErrorCode | 'connection-lost'
@@ -46,6 +47,17 @@ export function blocksInWords(spans: string): string {
   const single = ranges.length === 1 && ranges[0]?.first === ranges[0]?.last
   const list = words.length === 1 ? words[0] : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
   return `${single ? 'block' : 'blocks'} ${list}`
+}
+
+const engineWords: ReadonlyMap<string, string> = new Map([
+  ['every backend', 'Every engine here'],
+  ['nothing-works', 'none of them works on this machine'],
+  ['nothing-exact', 'none of them computes exactly enough'],
+])
+
+function engineOf(params: ErrorParams): string {
+  const backend = text(params, 'backend', 'it')
+  return engineWords.get(backend) ?? engineName(backend)
 }
 
 const refusals: Readonly<Record<string, Pick<Wording, 'why' | 'next'>>> = {
@@ -155,6 +167,25 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
     what: 'Writing to or reading from disk failed.',
     why: sentence(text(params, 'what', 'the disk may be full, removed or not writable')),
     next: 'Check free space and permissions of the data folder, then try again.',
+  }),
+  'engine-failed': (params) => ({
+    what: 'What computes the model (the engine) failed.',
+    why: sentence(
+      `${engineOf(params)}: ${engineWords.get(text(params, 'why', '')) ?? text(params, 'why', 'it ended without a word')}`,
+    ),
+    next: 'It is started again by itself. If it keeps failing, choose another engine on the dashboard.',
+  }),
+  'patch-mismatch': (params) => ({
+    what: 'A patch does not fit this model.',
+    why: sentence(
+      `${text(params, 'where', 'one of its parts')}: ${text(params, 'what', 'it is not as the model has it')}`,
+    ),
+    next: 'Use it with the base model that it was made for.',
+  }),
+  'download-failed': (params) => ({
+    what: 'The model could not be downloaded.',
+    why: sentence(`${text(params, 'where', 'a file')}: ${text(params, 'what', 'the connection to the hub failed')}`),
+    next: 'What has arrived is kept. Start the same download again, and it goes on from there.',
   }),
   'not-running': () => ({
     what: 'Your node is not running.',

@@ -21,7 +21,10 @@ export function hostingPill(hosting: HostingState): Pill {
   switch (hosting.kind) {
     case 'starting':
       return { tone: 'busy', label: 'Starting' }
+    case 'measuring':
+      return { tone: 'busy', label: `Measuring · ${hosting.done} of ${formatPlural(hosting.total, 'way')}` }
     case 'loading':
+      if (hosting.again && hosting.blocksLoaded === 0) return { tone: 'busy', label: 'Starting the engine again' }
       return {
         tone: 'busy',
         label: `Loading · ${hosting.blocksLoaded} of ${formatPlural(hosting.blocksTotal, 'block')}`,
@@ -74,7 +77,13 @@ export function hostingHeadline(status: NodeStatus, nowMs: number): Headline {
   switch (hosting.kind) {
     case 'starting':
       return { title: 'Getting ready', detail: 'Looking at the machine and at the model. This takes a few seconds.' }
+    case 'measuring':
+      return {
+        title: 'Measuring what this machine computes with best',
+        detail: `${formatCount(hosting.done)} of ${formatPlural(hosting.total, 'way', 'ways')} to run ${model} tried. This happens once and takes seconds; then its blocks are loaded.`,
+      }
     case 'loading':
+      if (hosting.again) return restartingHeadline(hosting)
       return {
         title: `Loading ${formatBlocks(hosting.span)} of ${model}`,
         detail: `${hosting.blocksLoaded} of ${formatPlural(hosting.blocksTotal, 'block')} are in memory. Peers can use them when all are.`,
@@ -87,6 +96,14 @@ export function hostingHeadline(status: NodeStatus, nowMs: number): Headline {
       const words = wordFailure(hosting)
       return { title: words.what, detail: `${words.why} ${words.next}` }
     }
+  }
+}
+
+function restartingHeadline(hosting: Extract<HostingState, { kind: 'loading' }>): Headline {
+  const { span, blocksLoaded, blocksTotal } = hosting
+  return {
+    title: `Loading ${formatBlocks(span)} again`,
+    detail: `What computes them (the engine) broke, and sessions that ran through them ended. It is started again: ${blocksLoaded} of ${formatPlural(blocksTotal, 'block')} are back in memory.`,
   }
 }
 

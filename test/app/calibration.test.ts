@@ -1,60 +1,25 @@
 import { describe, expect, it } from 'vitest'
 import { createCalibrator } from '#app/calibration.ts'
-import { blockShapeOf, type CalibratedMachine, type Calibration, isSameMachine } from '#core/calibration/calibration.ts'
-import type { CalibrationStore, StoredCalibrations } from '#core/calibration/calibration-store.ts'
+import type { Calibration } from '#core/calibration/calibration.ts'
+import {
+  aCalibration,
+  aMeasurement,
+  createInMemoryCalibrationStore,
+  someMachine,
+} from '#test/fakes/in-memory-calibration.ts'
 import { tinyConfig } from '#test/fakes/model-handle.ts'
 
 const config = tinyConfig()
 const request = { config, threads: 2 }
 const choosing = { ...request, memory: { machineBytes: 1e6, gpuBytes: null }, blocks: 3 }
 
-function inMemoryStore(): CalibrationStore {
-  let kept: { machine: CalibratedMachine; stored: StoredCalibrations } | null = null
-  return {
-    async read(machine) {
-      if (kept === null) return { override: null, calibrations: [] }
-      return isSameMachine(kept.machine, machine) ? kept.stored : { ...kept.stored, calibrations: [] }
-    },
-    async write(machine, stored) {
-      kept = { machine, stored }
-    },
-  }
-}
-
 function calibrationOf(threads: number, measuredAtMs: number): Calibration {
-  const measurement = (backend: string, decodeTokensPerSecond: number): Calibration['measurements'][number] => ({
-    backend,
-    device: 'cpu',
-    format: 'int8',
-    outcome: {
-      kind: 'measured',
-      decodeTokensPerSecond,
-      decodeBatch8TokensPerSecond: 1,
-      prefillTokensPerSecond: 1,
-      weightBytes: 10,
-      loadSeconds: 0,
-      relativeError: 0,
-      numericsClass: { backend, kernelVersion: '1', weights: 'int8', weightGroup: 32, activations: 'int8' },
-    },
-  })
-  return {
-    shape: blockShapeOf(config),
-    threads,
-    measuredAtMs,
-    measurements: [measurement('onnxruntime-cpu', 9), measurement('tfjs-wasm', 1)],
-  }
+  const measurements = [aMeasurement('onnxruntime-cpu', 9), aMeasurement('tfjs-wasm', 1)]
+  return aCalibration(config, threads, measurements, measuredAtMs)
 }
 
-function build(store = inMemoryStore()) {
-  const machine: CalibratedMachine = {
-    platform: 'linux',
-    cpuModel: null,
-    logicalCores: 2,
-    memoryBytes: 100,
-    gpus: [],
-    runtimes: {},
-  }
-  let here = machine
+function build(store = createInMemoryCalibrationStore()) {
+  let here = someMachine
   let measured = 0
   const running = { now: 0, most: 0 }
   const calibrator = createCalibrator({
@@ -73,7 +38,7 @@ function build(store = inMemoryStore()) {
     running,
     measured: () => measured,
     addGpu: () => {
-      here = { ...machine, gpus: ['new'] }
+      here = { ...someMachine, gpus: ['new'] }
     },
   }
 }
@@ -88,7 +53,7 @@ describe('the calibrator', () => {
   })
 
   it('keeps what it measured for whoever starts next', async () => {
-    const store = inMemoryStore()
+    const store = createInMemoryCalibrationStore()
     await build(store).calibrator.measure(request)
     const next = build(store)
     expect(await next.calibrator.current(request)).toEqual(calibrationOf(2, 1))

@@ -2,8 +2,9 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { HardwareProfile } from '#contracts/api/hardware.ts'
-import { ModelFormatError, TokenizerFormatError } from '#core/errors.ts'
+import { EngineFailedError, ModelFormatError, StorageError, TokenizerFormatError } from '#core/errors.ts'
 import { createReferenceEngine } from '#engines/reference/reference-engine.ts'
+import { createFakeEngines, otherBackend, usualBackend } from '#test/fakes/fake-engines.ts'
 import { createInMemorySwarms } from '#test/fakes/in-memory-swarm.ts'
 import { randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
 import { type FakeSurroundings, nodeOfFakes, roomyMachine } from '#test/helpers/node-of-fakes.ts'
@@ -34,6 +35,12 @@ async function generated({ node }: FakeSurroundings, changes: Partial<GenerateRe
   const events: GenerateEvent[] = []
   for await (const event of node.generate({ ...request, ...changes })) events.push(event)
   return events
+}
+
+async function allOf<Event>(events: AsyncIterable<Event>): Promise<Event[]> {
+  const all: Event[] = []
+  for await (const event of events) all.push(event)
+  return all
 }
 
 const textOf = (events: readonly GenerateEvent[]) =>
@@ -181,5 +188,129 @@ describe('a node', () => {
       if (events.length === 5) void surroundings.node.stop()
     }
     expect(events.at(-1)).toMatchObject({ type: 'error', code: 'cancelled' })
+  })
+})
+
+describe('what a node computes with', () => {
+  test('a small model is computed exactly, and nothing is measured for it', async () => {
+    const { node, engines } = await startNode()
+    expect((await node.status()).engine).toEqual({ backend: usualBackend, format: 'float32', why: 'small-model' })
+    expect(engines.measured()).toBe(0)
+  })
+
+  test('another engine holds the blocks once its owner chooses it, after measuring once', async () => {
+    const engines = createFakeEngines(createReferenceEngine())
+    const { node } = await startNode({ engines })
+    await node.chooseEngine({ backend: otherBackend, format: null })
+    await node.settled()
+    const status = await node.status()
+    expect(status.engine).toEqual({ backend: otherBackend, format: 'float32', why: 'owner-chose-backend' })
+    expect(status.hosting.kind).toBe('hosting')
+    await node.detectHardware()
+    expect(engines.measured()).toBe(1)
+    expect(engines.started).toEqual([usualBackend, otherBackend])
+  })
+
+  test('choosing the engine that is used already changes the reason and loads nothing', async () => {
+    const { node, engines } = await startNode()
+    await node.chooseEngine({ backend: usualBackend, format: 'float32' })
+    await node.settled()
+    expect((await node.status()).engine).toEqual({ backend: usualBackend, format: 'float32', why: 'owner-chose' })
+    expect(engines.started).toEqual([usualBackend])
+  })
+
+  test('says that it measures, and how far it is', async () => {
+    const held = Promise.withResolvers<void>()
+    const engines = createFakeEngines(createReferenceEngine(), () => held.promise)
+    await engines.calibrator.setOverride({ backend: otherBackend, format: null })
+    const surroundings = await nodeOfFakes({ engines })
+    running.push(surroundings)
+    const { node } = surroundings
+    await node.start()
+    const state = async () => (await node.status()).hosting
+    await expect.poll(state).toEqual({ kind: 'measuring', done: 0, total: 2 })
+    held.resolve()
+    await node.settled()
+    expect((await state()).kind).toBe('hosting')
+  })
+
+  test('blocks that are lost with a broken engine are loaded again, and said to be', async () => {
+    const engines = createFakeEngines(createReferenceEngine())
+    const surroundings = await startNode({ engines })
+    const { node } = surroundings
+    engines.fail(otherBackend)
+    expect((await node.status()).hosting.kind).toBe('hosting')
+    engines.fail(usualBackend)
+    expect((await node.status()).hosting).toMatchObject({
+      kind: 'loading',
+      blocksLoaded: 0,
+      blocksTotal: 3,
+      again: true,
+    })
+    await expect.poll(async () => (await node.status()).hosting.kind).toBe('hosting')
+    expect(engines.started).toEqual([usualBackend, usualBackend])
+    expect(textOf(await generated(surroundings, { localOnly: true })).length).toBeGreaterThan(0)
+  })
+
+  test('an engine that cannot be started is a state with a code', async () => {
+    const engine = {
+      ...createReferenceEngine(),
+      loadSpan: async () => {
+        throw new EngineFailedError(usualBackend, 'failed 5 times; tried again in 8 minutes')
+      },
+    }
+    const { node } = await startNode({ engine })
+    expect((await node.status()).hosting).toMatchObject({ kind: 'failed', code: 'engine-failed' })
+  })
+
+  test('a measurement that its reader leaves is stopped and changes nothing', async () => {
+    const stopped: unknown[] = []
+    const engines = createFakeEngines(
+      createReferenceEngine(),
+      (signal) =>
+        new Promise((_, reject) => {
+          signal?.addEventListener('abort', () => {
+            stopped.push(signal.reason)
+            reject(signal.reason)
+          })
+        }),
+    )
+    const { node } = await startNode({ engines })
+    for await (const event of node.measureEngines()) if (event.type === 'progress') break
+    await expect.poll(() => stopped.length).toBe(1)
+    expect((await node.engineOverview({ look: false })).measuredAtMs).toBeNull()
+  })
+
+  test('a measurement that fails ends with a code', async () => {
+    const engines = createFakeEngines(createReferenceEngine(), async () => {
+      throw new StorageError('calibration.json', 'read-only')
+    })
+    const { node } = await startNode({ engines })
+    const events = await allOf(node.measureEngines())
+    expect(events.at(-1)).toMatchObject({ type: 'error', code: 'storage-failed' })
+  })
+
+  test('measured speeds are those of the whole model', async () => {
+    const { node } = await startNode()
+    const events = await allOf(node.measureEngines())
+    const last = events.at(-1)
+    if (last?.type !== 'done') throw new Error('expected the overview')
+    expect(last.overview).toMatchObject({ blockCount: 3, threads: 4 })
+    expect(last.overview.backends[0]?.measurements[0]?.outcome).toMatchObject({
+      decodeTokensPerSecond: 300,
+      decodeBatch8TokensPerSecond: 1200,
+      weightBytes: 3000,
+    })
+  })
+
+  test('what an idle machine has is told while the owner pauses it', async () => {
+    const surroundings = await nodeOfFakes()
+    running.push(surroundings)
+    surroundings.settings.current = { ...surroundings.settings.current, pausedUntil: 'owner' }
+    await surroundings.node.start()
+    await surroundings.node.settled()
+    const overview = await surroundings.node.engineOverview({ look: true })
+    expect(overview).toMatchObject({ inUse: null, model: 'random-1', blockCount: 3 })
+    expect(overview.backends[2]?.availability).toMatchObject({ kind: 'unavailable', reason: 'not-installed' })
   })
 })

@@ -3,6 +3,7 @@
  * `node test/bench/engine.ts [--only speed,agreement,batch,training,patches] [--repetitions 20]`;
  * docs/experiments/engine.md says what each figure means.
  */
+import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureAgreement } from './engine/agreement.ts'
 import { measureBatch } from './engine/batch.ts'
@@ -37,7 +38,10 @@ function readArguments(): { readonly chosen: readonly Section[]; readonly repeti
 
 const { chosen, repetitions } = readArguments()
 installPeers()
-const figures: Record<string, number> = {}
+/** Of the minute before, processes: what others are at. Threads that wait by spinning lose everything when cores are shared. */
+const [loadBefore = 0] = loadavg()
+progress(`load average before: ${loadBefore.toFixed(2)}`)
+const figures: Record<string, number> = { load_average_before: loadBefore }
 for (const section of chosen) {
   progress(`# ${section}`)
   Object.assign(figures, await sections[section](repetitions))

@@ -4,6 +4,7 @@ import type { ContractRouterClient } from '@orpc/contract'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { GenerateEvent } from '#contracts/api/chat.ts'
 import { apiVersion, type Contract } from '#contracts/api/contract.ts'
+import { type EngineMeasureEvent, engineOverviewSchema } from '#contracts/api/engine.ts'
 import { nodeStatusSchema } from '#contracts/api/node.ts'
 
 export interface ApiUnderTest {
@@ -106,6 +107,55 @@ export function describeApi(name: string, open: () => Promise<ApiUnderTest>): vo
       const client = await connect()
       expect((await client.hardware.get()).profile.cpu.logicalCores).toBeGreaterThan(0)
       expect((await client.models.list()).length).toBeGreaterThan(0)
+    })
+
+    test('says what it computes with, and what else there is', async () => {
+      const client = await connect()
+      const overview = await client.engine.overview({})
+      expect(engineOverviewSchema.parse(overview)).toEqual(overview)
+      expect(overview.inUse).toEqual((await client.node.status()).engine)
+      expect(overview.backends.map(({ backend }) => backend)).toContain(overview.inUse?.backend)
+      expect(overview.override).toBeNull()
+    })
+
+    test('measures engines: what it is at, step by step, and then what came of it', async () => {
+      const client = await connect()
+      const events: EngineMeasureEvent[] = []
+      for await (const event of await client.engine.measure()) events.push(event)
+      const [first, ...others] = events
+      expect(first).toEqual({ type: 'looking' })
+      const last = others.pop()
+      expect(others.map((event) => event.type === 'progress' && event.done)).toEqual(others.map((_, done) => done))
+      if (last?.type !== 'done') throw new Error('expected the overview')
+      expect(last.overview.measuredAtMs).not.toBeNull()
+      expect(await client.engine.overview({})).toMatchObject({ measuredAtMs: last.overview.measuredAtMs })
+    })
+
+    test('uses the engine that its owner chooses, until that is taken back', async () => {
+      const client = await connect()
+      const { inUse: before, backends } = await client.engine.overview({})
+      const other = backends.find(({ backend, availability }) => {
+        return availability.kind === 'available' && backend !== before?.backend
+      })
+      if (other === undefined) throw new Error('expected another engine')
+      const used = async () => (await client.node.status()).engine
+      const state = async () => (await client.node.status()).hosting.kind
+      const wish = { backend: other.backend, format: other.formats[0] ?? null }
+      expect((await client.engine.choose(wish)).override).toEqual(wish)
+      await expect.poll(used).toEqual({ ...wish, why: 'owner-chose' })
+      await expect.poll(state).toBe('hosting')
+      expect((await client.engine.choose(null)).override).toBeNull()
+      await expect.poll(used).toEqual(before)
+    })
+
+    test('an engine that this build does not have is refused, and nothing changes', async () => {
+      const client = await connect()
+      const before = await client.engine.overview({})
+      await expect(client.engine.choose({ backend: 'abacus', format: null })).rejects.toMatchObject({
+        data: { code: 'invalid-input', params: { where: 'backend' } },
+      })
+      await expect(client.engine.choose({ backend: 'x'.repeat(65), format: null })).rejects.toBeInstanceOf(ORPCError)
+      expect(await client.engine.overview({})).toEqual(before)
     })
   })
 }

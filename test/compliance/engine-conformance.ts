@@ -108,7 +108,7 @@ export function describeEngineConformance(
       const cases = await readVectors<readonly ForwardCase[]>('stories260K/forward.json')
       await withModel(models().stories, async (runner, ends) => {
         for (const expected of cases) {
-          const states = await statesAfterBlocks(runner, ends.embed(expected.tokens))
+          const states = await statesAfterBlocks(runner, await ends.embed(expected.tokens))
           expectCase(expected, await ends.logits(states.at(-1) as Float32Array))
           for (const [blocks, row] of (expected.hidden_last ?? []).entries()) {
             expect(relativeError(states[blocks]?.slice(-row.length) ?? [], row)).toBeLessThan(tolerance)
@@ -122,7 +122,7 @@ export function describeEngineConformance(
       await withModel(models().seedling, async (runner, ends) => {
         for (const expected of cases) {
           const session = runner.openSession({ maxLength: expected.tokens.length })
-          expectCase(expected, await ends.logits(await session.forward(ends.embed(expected.tokens))))
+          expectCase(expected, await ends.logits(await session.forward(await ends.embed(expected.tokens))))
           session.dispose()
         }
       })
@@ -143,7 +143,7 @@ export function describeEngineConformance(
       await withModel(models().stories, async (runner, ends) => {
         const span = { start: expected.blocks[0], end: expected.blocks[1] }
         const before = runner.openSession({ maxLength: 512, span: { start: 0, end: span.start } })
-        const hidden = await before.forward(ends.embed(expected.tokens))
+        const hidden = await before.forward(await ends.embed(expected.tokens))
         const outputGradient = new Float32Array(hidden.length)
         outputGradient.set(expected.grad_out.flat())
         const { inputGradient } = await runner.backward({ hidden, outputGradient, span })
@@ -157,7 +157,7 @@ export function describeEngineConformance(
       const expected = await readVectors<ScaleCase>('stories260K/ia3.json')
       const { stories } = models()
       await withModel(stories, async (runner, ends) => {
-        const embedded = ends.embed(expected.tokens.slice(0, -1))
+        const embedded = await ends.embed(expected.tokens.slice(0, -1))
         const output = await runner.openSession({ maxLength: 512 }).forward(embedded)
         const weights = await oracleWeights(stories)
         const { input } = headBackward(output, expected.tokens.slice(1), weights, stories.manifest.config)
@@ -211,7 +211,7 @@ async function continueGreedily(runner: SpanRunner, ends: ModelEnds, prompt: rea
   const completion: number[] = []
   let next = prompt
   while (completion.length < count) {
-    const hidden = await session.forward(ends.embed(next))
+    const hidden = await session.forward(await ends.embed(next))
     const logits = await ends.logits(hidden.subarray(-hidden.length / next.length))
     next = [logits.indexOf(Math.max(...logits))]
     completion.push(...next)

@@ -2,7 +2,7 @@
  * What every training engine promises, with `core/numerics` in float64 as the oracle: its gradients, and, so that both cannot
  * be wrong together, central differences of its loss.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type BlockTensorRole, type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
 import { ContextTooLongError, PatchMismatchError } from '#core/errors.ts'
 import { elementCount, expectedTensors } from '#core/models/expected-tensors.ts'
@@ -55,19 +55,29 @@ const adam: OptimizerStep = {
   weightDecay: 0.1,
 }
 
+/** An engine that holds something of its own, a process perhaps, can be disposed. */
+export type DisposableTrainingEngine = TrainingEngine & { readonly dispose?: () => void | Promise<void> }
+
 /** `tolerance` is relative, as `relativeError` has it; of gradients, to the largest of a tensor. */
 export function describeTrainingEngine(
   name: string,
-  create: () => TrainingEngine,
+  create: () => DisposableTrainingEngine | Promise<DisposableTrainingEngine>,
   { tolerance }: { tolerance: number },
 ): void {
   describe(name, () => {
     const loaded: Trainee[] = []
+    let engine: DisposableTrainingEngine
+    beforeAll(async () => {
+      engine = await create()
+    })
+    afterAll(async () => {
+      await engine?.dispose?.()
+    })
     afterEach(async () => {
       await Promise.all(loaded.splice(0).map((trainee) => trainee.dispose()))
     })
     async function load(config: ModelConfig, parameters: readonly TrainedParameter[], seed = 1): Promise<Trainee> {
-      const trainee = await create().loadTrainee(randomModel(config, seed), { parameters, threads: 1 })
+      const trainee = await engine.loadTrainee(randomModel(config, seed), { parameters, threads: 1 })
       loaded.push(trainee)
       return trainee
     }
@@ -144,9 +154,9 @@ export function describeTrainingEngine(
         const empty = await trainee.gradients([none])
         expect(empty).toMatchObject({ lossSum: 0, weightSum: 0 })
         expect(empty.gradients.every((gradient) => gradient.every((value) => value === 0))).toBe(true)
-        const before = trainee.values(0)
+        const before = await trainee.values(0)
         await trainee.step([none], adam)
-        expect(trainee.values(0)).toEqual(before)
+        expect(await trainee.values(0)).toEqual(before)
       })
 
       it('that say nothing or something impossible are refused by what is wrong with them', async () => {
@@ -187,12 +197,12 @@ export function describeTrainingEngine(
             Array.from(indices, (index) => dense.gradients[i]?.[index] ?? Number.NaN),
           )
         }
-        const base = masks.map((_, i) => whole.values(i))
+        const base = await allValues(whole)
         await masked.step(ragged, adam)
         const all = await load(config, [...masks])
         for (const [i, { indices }] of masks.entries()) {
-          expect(all.values(i)).toEqual(Float32Array.from(indices, (index) => base[i]?.[index] ?? Number.NaN))
-          expect(masked.values(i)).not.toEqual(all.values(i))
+          expect(await all.values(i)).toEqual(Float32Array.from(indices, (index) => base[i]?.[index] ?? Number.NaN))
+          expect(await masked.values(i)).not.toEqual(await all.values(i))
         }
         expect(masked.optimizerStateBytes).toBe(8 * masked.parameterCount)
       })
@@ -222,14 +232,15 @@ export function describeTrainingEngine(
         expectClose([(await trainee.loss(ragged)).lossSum], [(await plain.loss(ragged)).lossSum])
         const random = createRandom(3)
         for (const index of parameters.keys()) {
-          const values = trainee.values(index)
+          const values = await trainee.values(index)
           expect(values.every((value) => value === 1)).toBe(true)
-          trainee.setValues(
+          await trainee.setValues(
             index,
             values.map(() => 1 + 0.5 * random()),
           )
         }
-        const scales = Array.from({ length: config.blockCount }, (_, block) => scalesOf(trainee, block))
+        const values = await allValues(trainee)
+        const scales = Array.from({ length: config.blockCount }, (_, block) => scalesOf(parameters, values, block))
         const weights = await oracleWeights(randomModel(config, 1))
         const expected = lossGradients(firstExample.tokens, weights, config, { scales })
         const { lossSum, gradients } = await trainee.gradients([firstExample])
@@ -246,12 +257,12 @@ export function describeTrainingEngine(
         const parameters = [tensor(tensorNames.embedding), entries(tensorNames.block(1).up, [1, 7, 300])]
         const trainee = await load(config, parameters)
         const { gradients, weightSum } = copyOf(await trainee.gradients(ragged))
-        const before = parameters.map((_, i) => trainee.values(i))
+        const before = await allValues(trainee)
         const { lossSum } = await trainee.step(ragged, { kind: 'sgd', learningRate: 0.5, gradientScale: 0.25 })
         for (const [i, values] of before.entries()) {
           const factor = (0.5 * 0.25) / weightSum
           expectClose(
-            trainee.values(i),
+            await trainee.values(i),
             values.map((value, k) => value - factor * (gradients[i]?.[k] ?? Number.NaN)),
           )
         }
@@ -262,7 +273,7 @@ export function describeTrainingEngine(
       it('of AdamW moves as its paper says, and decays what is trained', async () => {
         const config = smallConfig({})
         const trainee = await load(config, [tensor(tensorNames.finalNorm)])
-        const expected = Float64Array.from(trainee.values(0))
+        const expected = Float64Array.from(await trainee.values(0))
         const [m, v] = [new Float64Array(expected.length), new Float64Array(expected.length)]
         for (let t = 1; t <= 3; t++) {
           const { gradients, weightSum } = await trainee.gradients(ragged)
@@ -275,7 +286,7 @@ export function describeTrainingEngine(
           }
           await trainee.step(ragged, adam)
         }
-        expectClose(trainee.values(0), expected)
+        expectClose(await trainee.values(0), expected)
         expect(trainee.optimizerStateBytes).toBe(8 * trainee.parameterCount)
       })
 
@@ -290,23 +301,23 @@ export function describeTrainingEngine(
         for (let i = 0; i < 4; i++) await straight.step(ragged, adam)
         const first = await load(config, parameters)
         for (let i = 0; i < 2; i++) await first.step(ragged, adam)
-        const saved = structuredClone(first.exportOptimizer())
+        const saved = structuredClone(await first.exportOptimizer())
         expect(saved.steps).toBe(2)
         const second = await load(config, parameters)
-        for (const index of parameters.keys()) second.setValues(index, first.values(index))
-        second.importOptimizer(saved)
+        for (const index of parameters.keys()) await second.setValues(index, await first.values(index))
+        await second.importOptimizer(saved)
         for (let i = 0; i < 2; i++) await second.step(ragged, adam)
-        for (const index of parameters.keys()) expect(second.values(index)).toEqual(straight.values(index))
-        expect(second.exportOptimizer()).toEqual(straight.exportOptimizer())
-        expect(() => second.importOptimizer({ steps: 1, moments: saved.moments.slice(1) })).toThrow(RangeError)
-        expect(() => second.importOptimizer({ steps: -1, moments: [] })).toThrow(RangeError)
+        for (const index of parameters.keys()) expect(await second.values(index)).toEqual(await straight.values(index))
+        expect(await second.exportOptimizer()).toEqual(await straight.exportOptimizer())
+        await expect(second.importOptimizer({ steps: 1, moments: saved.moments.slice(1) })).rejects.toThrow(RangeError)
+        await expect(second.importOptimizer({ steps: -1, moments: [] })).rejects.toThrow(RangeError)
       })
 
       it('gives the same bits for the same inputs', async () => {
         const config = smallConfig({})
         const [one, two] = [await load(config, everything(config)), await load(config, everything(config))]
         for (let i = 0; i < 3; i++) expect(await one.step(ragged, adam)).toEqual(await two.step(ragged, adam))
-        for (const index of one.parameters.keys()) expect(one.values(index)).toEqual(two.values(index))
+        for (const index of one.parameters.keys()) expect(await one.values(index)).toEqual(await two.values(index))
       })
     })
 
@@ -323,13 +334,13 @@ export function describeTrainingEngine(
 
     it('gives copies of values, and takes copies', async () => {
       const trainee = await load(smallConfig({}), [tensor(tensorNames.finalNorm)])
-      const values = trainee.values(0).fill(0.5)
-      expect(trainee.values(0)).not.toEqual(values)
-      trainee.setValues(0, values)
+      const values = (await trainee.values(0)).fill(0.5)
+      expect(await trainee.values(0)).not.toEqual(values)
+      await trainee.setValues(0, values)
       values.fill(3)
-      expect(trainee.values(0).every((value) => value === 0.5)).toBe(true)
-      expect(() => trainee.setValues(0, new Float32Array(3))).toThrow(RangeError)
-      expect(() => trainee.values(1)).toThrow(RangeError)
+      expect((await trainee.values(0)).every((value) => value === 0.5)).toBe(true)
+      await expect(trainee.setValues(0, new Float32Array(3))).rejects.toThrow(RangeError)
+      await expect(trainee.values(1)).rejects.toThrow(RangeError)
     })
 
     describe('refuses to train', () => {
@@ -346,7 +357,7 @@ export function describeTrainingEngine(
       }
       for (const [what, parameters] of Object.entries(cases)) {
         it(what, async () => {
-          const loading = create().loadTrainee(randomModel(smallConfig({ tiedHead: true }), 1), {
+          const loading = engine.loadTrainee(randomModel(smallConfig({ tiedHead: true }), 1), {
             parameters,
             threads: 1,
           })
@@ -359,7 +370,7 @@ export function describeTrainingEngine(
       it('when aborted, with nothing changed', async () => {
         const config = smallConfig({})
         const trainee = await load(config, everything(config))
-        const before = trainee.parameters.map((_, i) => trainee.values(i))
+        const before = await allValues(trainee)
         const signal = AbortSignal.abort(new Error('enough'))
         for (const call of [
           () => trainee.loss(ragged, { signal }),
@@ -369,7 +380,7 @@ export function describeTrainingEngine(
         ]) {
           await expect(call()).rejects.toThrow('enough')
         }
-        for (const [i, values] of before.entries()) expect(trainee.values(i)).toEqual(values)
+        for (const [i, values] of before.entries()) expect(await trainee.values(i)).toEqual(values)
         expect((await trainee.loss(ragged)).weightSum).toBeGreaterThan(0)
       })
 
@@ -379,7 +390,7 @@ export function describeTrainingEngine(
         const batch = Array.from({ length: 16 }, (_, i) => ({ tokens: someTokens(257, i) }))
         await trainee.loss(batch.slice(0, 1)) // graphs are made at their first use
         const abort = new AbortController()
-        const before = trainee.values(0)
+        const before = await trainee.values(0)
         let abortedAtMs = 0
         setImmediate(() => {
           abortedAtMs = performance.now()
@@ -387,7 +398,7 @@ export function describeTrainingEngine(
         })
         await expect(trainee.step(batch, adam, { signal: abort.signal })).rejects.toThrow(/abort/i)
         expect(performance.now() - abortedAtMs).toBeLessThan(200)
-        expect(trainee.values(0)).toEqual(before)
+        expect(await trainee.values(0)).toEqual(before)
       })
 
       it('when disposed of, also in the middle of a call, and is gone then', async () => {
@@ -395,10 +406,12 @@ export function describeTrainingEngine(
         const trainee = await load(config, everything(config))
         const running = expect(trainee.gradients(ragged)).rejects.toThrow()
         await expect(trainee.loss(ragged)).rejects.toThrow(/overlap/)
+        await expect(trainee.values(0)).rejects.toThrow(/overlap/)
         await trainee.dispose()
         await running
         await trainee.dispose()
         await expect(trainee.loss(ragged)).rejects.toThrow(/disposed/)
+        await expect(trainee.exportOptimizer()).rejects.toThrow(/disposed/)
       })
     })
   })
@@ -448,9 +461,20 @@ const ragged: readonly TrainingExample[] = [
   { tokens: someTokens(7, 4), targetWeights: Float32Array.of(1, 0, 2, 1, 0, 0.5) },
 ]
 
-function scalesOf(trainee: Trainee, block: number): BlockScales {
-  const found = trainee.parameters.flatMap((parameter, i) =>
-    parameter.kind === 'scale' && parameter.block === block ? [[parameter.target, trainee.values(i)]] : [],
+/** One after the other: calls do not overlap. */
+async function allValues(trainee: Trainee): Promise<Float32Array[]> {
+  const values: Float32Array[] = []
+  for (const index of trainee.parameters.keys()) values.push(await trainee.values(index))
+  return values
+}
+
+function scalesOf(
+  parameters: readonly TrainedParameter[],
+  values: readonly Float32Array[],
+  block: number,
+): BlockScales {
+  const found = parameters.flatMap((parameter, i) =>
+    parameter.kind === 'scale' && parameter.block === block ? [[parameter.target, values[i]]] : [],
   )
   return Object.fromEntries(found)
 }

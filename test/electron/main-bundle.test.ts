@@ -31,9 +31,9 @@ beforeAll(async () => {
 afterAll(() => rmSync(outDir, { recursive: true, force: true }))
 
 describe('the bundles of the shell', () => {
-  it('are the three that package.json, window and supervisor look for, and the kernels beside them', () => {
+  it('are those that package.json, window, supervisor and compute look for, and the kernels beside them', () => {
     const files = readdirSync(outDir).filter((file) => !file.startsWith('shared-'))
-    expect(files.sort()).toEqual(['kernels.wasm', 'main.js', 'node-process.js', 'preload.cjs'])
+    expect(files.sort()).toEqual(['compute.js', 'kernels.wasm', 'main.js', 'node-process.js', 'preload.cjs'])
   })
 
   it('have a preload that a sandbox can load: one file that requires nothing but electron', () => {

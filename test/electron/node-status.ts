@@ -11,6 +11,7 @@ export function aStatus(change: Partial<NodeStatus> = {}): NodeStatus {
     hosting: { kind: 'hosting', span: { start: 0, end: 8 }, sessions: 2, memoryBytes: 1 },
     model: null,
     budget: null,
+    engine: null,
     coverage: [],
     peers: [],
     today: { servedSessions: 1, servedTokens: 1200, usedSessions: 0, usedTokens: 5, bytesReceived: 0, bytesSent: 0 },

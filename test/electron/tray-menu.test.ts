@@ -8,6 +8,13 @@ import { trayState } from '#electron/tray-image.ts'
 import { statusLine, type TrayItem, trayMenu } from '#electron/tray-menu.ts'
 import { aStatus } from './node-status.ts'
 
+const loading: Extract<HostingState, { kind: 'loading' }> = {
+  kind: 'loading',
+  span: { start: 0, end: 8 },
+  blocksLoaded: 0,
+  blocksTotal: 8,
+  again: false,
+}
 const running: NodeState = { kind: 'running' }
 const viewOf = (hosting: HostingState) => ({ node: running, status: aStatus({ hosting }) })
 
@@ -82,8 +89,12 @@ describe('the tray menu', () => {
 describe('the status line', () => {
   it.each<[HostingState, string]>([
     [{ kind: 'starting' }, 'Starting…'],
-    [{ kind: 'loading', span: { start: 0, end: 8 }, blocksLoaded: 2, blocksTotal: 8 }, 'Loading block 3 of 8…'],
-    [{ kind: 'loading', span: { start: 0, end: 8 }, blocksLoaded: 8, blocksTotal: 8 }, 'Loading block 8 of 8…'],
+    [{ kind: 'measuring', done: 2, total: 6 }, 'Trying engine 3 of 6…'],
+    [{ kind: 'measuring', done: 6, total: 6 }, 'Trying engine 6 of 6…'],
+    [{ ...loading, blocksLoaded: 2 }, 'Loading block 3 of 8…'],
+    [{ ...loading, blocksLoaded: 8 }, 'Loading block 8 of 8…'],
+    [{ ...loading, again: true }, 'Starting the engine again…'],
+    [{ ...loading, again: true, blocksLoaded: 1 }, 'Loading block 2 of 8…'],
     [{ kind: 'hosting', span: { start: 2, end: 3 }, sessions: 1, memoryBytes: 0 }, 'Giving blocks 2:3, 1 session'],
     [{ kind: 'failed', code: 'storage-failed', params: {} }, 'Not giving: The disk could not be read or written'],
   ])('for %j', (hosting, line) => expect(statusLine(viewOf(hosting))).toBe(line))
@@ -111,7 +122,8 @@ describe('the tray icon', () => {
     [{ kind: 'paused', reason: 'on-battery', untilMs: null }, 'paused'],
     [{ kind: 'failed', code: 'internal', params: {} }, 'problem'],
     [{ kind: 'starting' }, 'offline'],
-    [{ kind: 'loading', span: { start: 0, end: 1 }, blocksLoaded: 0, blocksTotal: 1 }, 'offline'],
+    [{ kind: 'measuring', done: 0, total: 6 }, 'offline'],
+    [loading, 'offline'],
   ])('for %j is "%s"', (hosting, state) => expect(trayState(viewOf(hosting))).toBe(state))
 
   it('shows a problem when the node keeps failing, and offline while there is none', () => {

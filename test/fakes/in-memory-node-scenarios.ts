@@ -5,6 +5,7 @@
 
 import type { Hop } from '#contracts/api/chat.ts'
 import { apiVersion } from '#contracts/api/contract.ts'
+import type { EngineBackend, EngineMeasurement, EngineOverview } from '#contracts/api/engine.ts'
 import type { Budget, HardwareProfile } from '#contracts/api/hardware.ts'
 import type { LedgerRow, LedgerVerdict } from '#contracts/api/ledger.ts'
 import type { BlockCoverage, ModelSummary, NodeStatus, PeerSummary } from '#contracts/api/node.ts'
@@ -27,6 +28,7 @@ export type Scenario = {
   readonly silent: boolean
   readonly status: NodeStatus
   readonly profile: HardwareProfile
+  readonly engines: EngineOverview
   /** Newest first. */
   readonly ledger: readonly LedgerRow[]
   readonly verdict: LedgerVerdict | null
@@ -158,6 +160,11 @@ function hop(from: PeerSummary | null, span: Span): Hop {
 }
 
 function ordinary(nowMs: number): Scenario {
+  const scenario = ordinaryNode(nowMs)
+  return { ...scenario, engines: enginesOf(scenario.status, nowMs) }
+}
+
+function ordinaryNode(nowMs: number): Omit<Scenario, 'engines'> {
   const peers = [peer(0, [{ start: 4, end: 8 }], 0.84), peer(1, [{ start: 2, end: 6 }], 12.4), peer(2, [], null)]
   const ledger = ledgerOf(12, nowMs, peers)
   const mine = { start: 0, end: 4 }
@@ -173,6 +180,7 @@ function ordinary(nowMs: number): Scenario {
       hosting: { kind: 'hosting', span: mine, sessions: 2, memoryBytes: 248 * MiB },
       model: model(8),
       budget: give(4),
+      engine: { backend: 'onnxruntime-cpu', format: 'int8', why: 'fastest' },
       coverage: cover(8, mine, peers),
       peers,
       today: {
@@ -204,6 +212,112 @@ function ordinary(nowMs: number): Scenario {
     },
     failing: null,
   }
+}
+
+function measured(
+  format: EngineMeasurement['format'],
+  decodeTokensPerSecond: number,
+  weightBytes: number,
+  exactEnough = true,
+): EngineMeasurement {
+  return {
+    format,
+    outcome: {
+      kind: 'measured',
+      decodeTokensPerSecond,
+      decodeBatch8TokensPerSecond: decodeTokensPerSecond * 4.18,
+      prefillTokensPerSecond: decodeTokensPerSecond * 9.3,
+      weightBytes,
+      exactEnough,
+    },
+  }
+}
+
+function failing(
+  format: EngineMeasurement['format'],
+  reason: 'not-enough-memory' | 'failed' | 'wrong-results',
+  detail: string,
+): EngineMeasurement {
+  return { format, outcome: { kind: 'failed', reason, detail } }
+}
+
+type Reason = Extract<EngineBackend['availability'], { kind: 'unavailable' }>['reason']
+
+function missing(
+  backend: string,
+  device: EngineBackend['device'],
+  reason: Reason,
+  params: Record<string, string>,
+): EngineBackend {
+  return {
+    backend,
+    device,
+    formats: ['float32'],
+    availability: { kind: 'unavailable', reason, params },
+    measurements: [],
+  }
+}
+
+/** As a small machine without a usable graphics card sees its engines. */
+function enginesOf(status: NodeStatus, nowMs: number): EngineOverview {
+  return {
+    inUse: status.engine,
+    override: null,
+    model: status.model?.name ?? 'seedling',
+    blockCount: status.model?.config.blockCount ?? 8,
+    threads: 2,
+    measuredAtMs: nowMs - 26 * 60 * minute,
+    backends: [
+      {
+        backend: 'onnxruntime-cpu',
+        device: 'cpu',
+        formats: ['float32', 'float16', 'int8', 'int4'],
+        availability: { kind: 'available' },
+        measurements: [
+          measured('float32', 11.2, Math.round(4.4 * GiB)),
+          measured('float16', 9.87, Math.round(2.2 * GiB)),
+          measured('int8', 41.3, Math.round(1.14 * GiB)),
+          measured('int4', 55.1, Math.round(0.69 * GiB)),
+        ],
+      },
+      missing('onnxruntime-cuda', 'gpu', 'driver-missing', {
+        detail: 'CUDA failure 35: driver version is insufficient',
+      }),
+      missing('onnxruntime-directml', 'gpu', 'wrong-platform', { platform: 'linux' }),
+      {
+        backend: 'onnxruntime-webgpu',
+        device: 'gpu',
+        formats: ['float32', 'int8'],
+        availability: { kind: 'available' },
+        measurements: [
+          failing('float32', 'not-enough-memory', 'one block takes about 9100000000 bytes'),
+          measured('int8', 6.02, Math.round(1.14 * GiB), false),
+        ],
+      },
+      missing('tfjs-cuda', 'gpu', 'not-installed', { package: '@tensorflow/tfjs-node-gpu' }),
+      missing('tfjs-node', 'cpu', 'probe-failed', { how: 'crashed', detail: 'ended by signal SIGILL' }),
+      {
+        backend: 'tfjs-wasm',
+        device: 'cpu',
+        formats: ['float32'],
+        availability: { kind: 'available' },
+        measurements: [measured('float32', 3.46, Math.round(4.4 * GiB))],
+      },
+    ],
+  }
+}
+
+function withEngines(base: Scenario, engines: Partial<EngineOverview>): Scenario {
+  return { ...base, engines: { ...base.engines, ...engines } }
+}
+
+/** Nothing measured, and nothing tried since the start. */
+const unmeasured: Change = (base) => {
+  const backends = base.engines.backends.map((backend, index): EngineBackend => {
+    return { ...backend, availability: { kind: index === 0 ? 'available' : 'untried' }, measurements: [] }
+  })
+  const engine = { backend: 'onnxruntime-cpu', format: 'float32', why: 'small-model' } as const
+  return withEngines(withStatus(base, { engine }), { inUse: engine, measuredAtMs: null, backends })
 }
 
 type Change = (base: Scenario, nowMs: number) => Scenario
@@ -305,9 +419,47 @@ const changes = {
   hosting: longLedger,
   alone,
   starting: (base) =>
-    withStatus(base, { hosting: { kind: 'starting' }, model: null, budget: null, coverage: [], peers: [] }),
+    withEngines(
+      withStatus(base, {
+        hosting: { kind: 'starting' },
+        model: null,
+        budget: null,
+        engine: null,
+        coverage: [],
+        peers: [],
+      }),
+      { inUse: null },
+    ),
+  measuring: (base, nowMs) =>
+    withStatus(unmeasured(base, nowMs), {
+      hosting: { kind: 'measuring', done: 2, total: 7 },
+      engine: null,
+      coverage: cover(8, null, base.status.peers),
+    }),
   loading: (base) =>
-    withStatus(base, { hosting: { kind: 'loading', span: { start: 0, end: 4 }, blocksLoaded: 3, blocksTotal: 4 } }),
+    withStatus(base, {
+      hosting: { kind: 'loading', span: { start: 0, end: 4 }, blocksLoaded: 3, blocksTotal: 4, again: false },
+    }),
+  'engine-restarting': (base) =>
+    withStatus(base, {
+      hosting: { kind: 'loading', span: { start: 0, end: 4 }, blocksLoaded: 0, blocksTotal: 4, again: true },
+      coverage: cover(8, null, base.status.peers),
+    }),
+  'engine-failed': (base) =>
+    withStatus(base, {
+      hosting: {
+        kind: 'failed',
+        code: 'engine-failed',
+        params: { backend: 'onnxruntime-cpu', why: 'failed 5 times; tried again in 8 minutes' },
+      },
+      coverage: cover(8, null, base.status.peers),
+    }),
+  unmeasured,
+  'engine-chosen': (base) => {
+    const engine = { backend: 'tfjs-wasm', format: 'float32', why: 'owner-chose' } as const
+    const override = { backend: 'tfjs-wasm', format: 'float32' } as const
+    return withEngines(withStatus(base, { engine }), { inUse: engine, override })
+  },
   paused: (base, nowMs) => pausedFor('paused-by-owner', nowMs + 40 * minute)(base, nowMs),
   'on-battery': pausedFor('on-battery', null),
   'short-of-memory': pausedFor('not-enough-memory', null),

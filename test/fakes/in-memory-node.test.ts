@@ -15,6 +15,9 @@ describe('the in-memory node', () => {
     expect((await client.connect({ apiVersion: 1 })).version).toBe('0.1.0')
     const status = await client.node.status()
     const page = client.ledger.list({ limit: 7 })
+    const engines = client.engine.overview({ look: true })
+    if (scenario === 'failing') await expect(engines).rejects.toMatchObject({ data: { code: 'storage-failed' } })
+    else expect((await engines).backends.length).toBeGreaterThan(3)
     if (scenario === 'failing') await expect(page).rejects.toMatchObject({ data: { code: 'storage-failed' } })
     else expect((await page).totalEntries).toBe(status.ledgerEntries)
   })
@@ -47,6 +50,15 @@ describe('the in-memory node', () => {
       if (kinds.length === 3) break
     }
     expect(kinds).toEqual(['hosting', 'paused', 'hosting'])
+  })
+
+  test('measures its engines, and uses the one that is chosen', async () => {
+    const client = clientOf('unmeasured')
+    const types: string[] = []
+    for await (const event of await client.engine.measure()) types.push(event.type)
+    expect(types).toEqual(['looking', ...Array.from({ length: 7 }, () => 'progress'), 'done'])
+    await client.engine.choose({ backend: 'tfjs-wasm', format: null })
+    expect((await client.node.status()).engine).toMatchObject({ backend: 'tfjs-wasm', why: 'owner-chose-backend' })
   })
 
   test('pages through the ledger without gap or repetition', async () => {

@@ -6,6 +6,7 @@
 import { implement, ORPCError } from '@orpc/server'
 import type { GenerateEvent, GenerateRequest, Hop } from '#contracts/api/chat.ts'
 import { contract } from '#contracts/api/contract.ts'
+import type { EngineMeasureEvent, EngineOverview, EngineWish } from '#contracts/api/engine.ts'
 import type { Policy } from '#contracts/api/hardware.ts'
 import type { LedgerRow, LedgerVerifyEvent } from '#contracts/api/ledger.ts'
 import type { NodeStatus, Totals } from '#contracts/api/node.ts'
@@ -34,6 +35,7 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
   let status = scenario.status
   let ledger = scenario.ledger
   let profile = scenario.profile
+  let engines = scenario.engines
   const running = scenario.status
 
   function change(next: Partial<NodeStatus>): NodeStatus {
@@ -125,6 +127,34 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
     }
   }
 
+  /** As if each were tried now, and came out as the scenario says. */
+  async function* measure(signal: AbortSignal | undefined): AsyncGenerator<EngineMeasureEvent, void> {
+    yield { type: 'looking' }
+    const measurable = createScenario('hosting', nowMs()).engines.backends
+    const steps = measurable.flatMap(({ backend, measurements }) =>
+      measurements.map(({ format }) => ({ backend, format })),
+    )
+    for (const [done, step] of steps.entries()) {
+      yield { type: 'progress', ...step, done, total: steps.length }
+      await pause(paceMs * 4, signal)
+    }
+    engines = { ...engines, backends: measurable, measuredAtMs: nowMs() }
+    yield { type: 'done', overview: engines }
+  }
+
+  function choose(wish: EngineWish | null): EngineOverview {
+    const automatic = { backend: 'onnxruntime-cpu', format: 'int8', why: 'fastest' } as const
+    const chosen =
+      wish === null
+        ? automatic
+        : wish.format === null
+          ? ({ backend: wish.backend, format: 'float32', why: 'owner-chose-backend' } as const)
+          : ({ backend: wish.backend, format: wish.format, why: 'owner-chose' } as const)
+    engines = { ...engines, override: wish, inUse: chosen }
+    change({ engine: chosen })
+    return engines
+  }
+
   function list({ before, limit, kind }: { before: number | null; limit: number; kind: LedgerRow['kind'] | null }) {
     const fitting = ledger.filter(
       (row) => (before === null || row.sequence < before) && (kind === null || row.kind === kind),
@@ -163,6 +193,25 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
         profile = { ...profile, measuredAtMs: nowMs() }
         return { profile, policy }
       }),
+    },
+    engine: {
+      overview: checked.engine.overview.handler(async ({ input, signal }) => {
+        if (input.look) {
+          await pause(paceMs, signal)
+          const { backends } = createScenario('hosting', nowMs()).engines
+          const known = new Map(backends.map((one) => [one.backend, one.availability]))
+          engines = {
+            ...engines,
+            backends: engines.backends.map((one) => ({
+              ...one,
+              availability: known.get(one.backend) ?? one.availability,
+            })),
+          }
+        }
+        return engines
+      }),
+      measure: checked.engine.measure.handler(({ signal }) => measure(signal)),
+      choose: checked.engine.choose.handler(({ input }) => choose(input)),
     },
     models: { list: checked.models.list.handler(() => (status.model === null ? [] : [status.model])) },
     chat: { generate: checked.chat.generate.handler(({ input, signal }) => generate(input, signal)) },

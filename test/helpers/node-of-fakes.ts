@@ -11,6 +11,7 @@ import type { Engine } from '#core/ports/engine.ts'
 import type { ModelHandle, ModelStore } from '#core/ports/model-store.ts'
 import type { Settings, SettingsStore } from '#core/ports/settings-store.ts'
 import { createReferenceEngine } from '#engines/reference/reference-engine.ts'
+import { createFakeEngines, type FakeEngines } from '#test/fakes/fake-engines.ts'
 import { createInMemoryLedgerStore, createKeptLedger, type KeptLedger } from '#test/fakes/in-memory-ledger-store.ts'
 import { createInMemorySwarms, type InMemorySwarms } from '#test/fakes/in-memory-swarm.ts'
 import { randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
@@ -21,6 +22,7 @@ export interface FakeSurroundings {
   readonly machine: { profile: HardwareProfile }
   readonly kept: KeptLedger
   readonly peerId: string
+  readonly engines: FakeEngines
 }
 
 const gibibyte = 2 ** 30
@@ -40,6 +42,7 @@ export async function nodeOfFakes(
     readonly init?: Partial<NodeInit>
     readonly swarms?: InMemorySwarms
     readonly engine?: Engine
+    readonly engines?: FakeEngines
     readonly models?: readonly ModelHandle[]
     readonly profile?: HardwareProfile
   } = {},
@@ -49,6 +52,7 @@ export async function nodeOfFakes(
   const models = options.models ?? [randomModel(tinyConfig(), 1)]
   const kept = createKeptLedger()
   const settings = createSettings()
+  const engines = options.engines ?? createFakeEngines(options.engine ?? createReferenceEngine())
   const machine = { profile: options.profile ?? roomyMachine }
   const node = createNode(
     {
@@ -57,7 +61,8 @@ export async function nodeOfFakes(
       verifier: createSignatureVerifier(),
       swarm: swarms.create(identity.peerId),
       ledger: createInMemoryLedgerStore({ identity, kept }),
-      engine: options.engine ?? createReferenceEngine(),
+      compute: engines.compute,
+      engines: engines.survey,
       models: storeOf(models),
       probe: { measure: async () => machine.profile },
       settings,
@@ -66,7 +71,7 @@ export async function nodeOfFakes(
     },
     { version: '0.0.0-test', model: models[0]?.manifest.name ?? '', blocks: 'auto', ...options.init },
   )
-  return { node, settings, machine, kept, peerId: identity.peerId }
+  return { node, settings, machine, kept, engines, peerId: identity.peerId }
 }
 
 function storeOf(models: readonly ModelHandle[]): ModelStore {

@@ -69,7 +69,7 @@ async function outputOf(engine: Engine): Promise<Float32Array> {
     engine.loadEnds(model, { threads: 1 }),
   ])
   const session = runner.openSession({ maxLength: 16 })
-  const logits = await ends.logits(await session.forward(ends.embed([1, 20, 300, 4])))
+  const logits = await ends.logits(await session.forward(await ends.embed([1, 20, 300, 4])))
   await Promise.all([runner.dispose(), ends.dispose()])
   return logits
 }

@@ -27,8 +27,8 @@ export interface Circumstances {
   readonly heldBytes?: number
 }
 
-/** The process itself: Node, libp2p, the engine's library and its buffers for one forward call. */
-export const runtimeBytes = 256 * 1024 ** 2
+/** The processes themselves: the node with libp2p, its worker with the engine's library and the buffers of one forward call. */
+export const runtimeBytes = 384 * 1024 ** 2
 
 /** Workers hold 1.1 to 1.3 times a model's weights once they are loaded (measured; docs/experiments/engine.md). */
 export const weightFactor = 1.3

@@ -107,7 +107,7 @@ async function* run(
     if (stopped) return 'stop-string'
     if (progress.tokens === limit) return yield* finish(writer, progress, 'length')
 
-    const hidden = await pipeline.forward(ends.embed([token]), forwardOptions)
+    const hidden = await pipeline.forward(await ends.embed([token], forwardOptions), forwardOptions)
     yield* progress.routeEvents.splice(0)
     logits = await ends.logits(hidden, forwardOptions)
   }
@@ -133,7 +133,8 @@ async function prefill(
   let hidden: Float32Array = new Float32Array(0)
   for (let start = 0; start < prompt.length; start += prefillTokens) {
     signal?.throwIfAborted()
-    hidden = await pipeline.forward(ends.embed(prompt.slice(start, start + prefillTokens)), options)
+    const embedded = await ends.embed(prompt.slice(start, start + prefillTokens), options)
+    hidden = await pipeline.forward(embedded, options)
   }
   return await ends.logits(hidden.subarray(hidden.length - config.hiddenSize), options)
 }

@@ -176,7 +176,10 @@ export interface ModelEnds {
   readonly numericsClass: NumericsClass
   readonly weightBytes: number
   /** (tokens,) ids to (tokens, hiddenSize). Throws `RangeError` for an id outside the vocabulary. */
-  embed(tokens: readonly number[], options?: { patches?: readonly LoadedPatch[] }): Float32Array
+  embed(
+    tokens: readonly number[],
+    options?: { signal?: AbortSignal; patches?: readonly LoadedPatch[] },
+  ): Promise<Float32Array>
   /** (tokens, hiddenSize) to logits (tokens, vocabularySize), after the final norm. */
   logits(
     hidden: Float32Array,

@@ -49,8 +49,9 @@ export interface Trainee {
   /** Bytes held for the optimizer: two float32 a trained number once `adamw` has been used, else none. */
   readonly optimizerStateBytes: number
   /** The values now of parameter `index`: whole tensors, entries of the mask (base plus change), or scales. A copy. */
-  values(index: number): Float32Array
-  setValues(index: number, values: Float32Array): void
+  values(index: number): Promise<Float32Array>
+  /** Takes a copy. Throws `RangeError` for a parameter that is not there or another number of values. */
+  setValues(index: number, values: Float32Array): Promise<void>
   /** Forward only. */
   loss(batch: readonly TrainingExample[], options?: { signal?: AbortSignal }): Promise<BatchLoss>
   gradients(batch: readonly TrainingExample[], options?: { signal?: AbortSignal }): Promise<BatchGradients>
@@ -69,8 +70,9 @@ export interface Trainee {
     options?: { signal?: AbortSignal },
   ): Promise<readonly Float32Array[]>
   /** The optimizer's moments and step count, to be saved and restored bit for bit. */
-  exportOptimizer(): OptimizerState
-  importOptimizer(state: OptimizerState): void
+  exportOptimizer(): Promise<OptimizerState>
+  /** Throws `RangeError` for a state of other parameters. */
+  importOptimizer(state: OptimizerState): Promise<void>
   dispose(): Promise<void>
 }
 

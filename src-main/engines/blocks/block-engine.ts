@@ -5,7 +5,6 @@
 
 import { tensorNames } from '#contracts/model/manifest.ts'
 import { type Span, spanLength } from '#contracts/span.ts'
-import { decodeFloats } from '#core/numerics/dtypes.ts'
 import type { Engine, LoadOptions } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import { createWorkspace, type Workspace } from '../kernels/workspace.ts'
@@ -13,7 +12,7 @@ import { checkFormat, checkLoad, checkSpan } from '../shared/check-load.ts'
 import { createEmbeddingTable } from '../shared/embedding-table.ts'
 import type { LinearBackend, LinearOptions } from '../shared/linear-backend.ts'
 import { createModelEnds } from '../shared/model-ends.ts'
-import { readStored } from '../shared/read-weights.ts'
+import { decodeWeights, readStored } from '../shared/read-weights.ts'
 import type { Block } from './block-forward.ts'
 import { loadBlockVectors } from './block-vectors.ts'
 import { createSpanBackward } from './span-backward.ts'
@@ -52,7 +51,7 @@ export function createBlockEngine(backend: LinearBackend): Engine {
         config,
         numericsClass: backend.numericsClass(linear.format),
         embedding: createEmbeddingTable(embedding),
-        finalNorm: decodeFloats(finalNorm.dtype, finalNorm.bytes),
+        finalNorm: decodeWeights(finalNorm),
         head: await backend.loadHead(model, linear),
       })
     },

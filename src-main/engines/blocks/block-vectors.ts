@@ -2,10 +2,9 @@
 import type { BlockTensorRole } from '#contracts/model/manifest.ts'
 import { tensorNames } from '#contracts/model/manifest.ts'
 import { blockShapes } from '#core/numerics/block.ts'
-import { decodeFloats } from '#core/numerics/dtypes.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import type { Workspace } from '../kernels/workspace.ts'
-import { readStored } from '../shared/read-weights.ts'
+import { decodeWeights, readStored } from '../shared/read-weights.ts'
 
 export const vectorRoles = [
   'attentionNorm',
@@ -38,8 +37,8 @@ export async function loadBlockVectors(
   for (const role of vectorRoles) {
     const shape = shapes[role]
     if (!shape) continue
-    const { dtype, bytes } = await readStored(model, names[role], shape, options)
-    vectors[role] = placeVector(workspace, decodeFloats(dtype, bytes))
+    const stored = await readStored(model, names[role], shape, options)
+    vectors[role] = placeVector(workspace, decodeWeights(stored))
   }
   return vectors
 }

@@ -122,11 +122,17 @@ export function createSpanRunner(init: SpanRunnerInit): SpanRunner {
     } finally {
       for (const session of owned) {
         session.busy = false
-        // Pages taken for rows that did not come to be, or of a session that ended meanwhile.
-        if (session.disposed) session.cache.dispose()
+        // Pages taken for rows that did not come to be.
+        if (session.disposed) letGo(session)
         else session.cache.truncate(session.length)
       }
     }
+  }
+
+  /** Memory of a session that has ended. Not while a call on it is under way, which goes on reading it to its end. */
+  function letGo({ cache, patches: used }: OwnSession): void {
+    cache.dispose()
+    used?.release()
   }
 
   async function forward(steps: readonly ForwardStep[], signal: AbortSignal | undefined) {
@@ -193,8 +199,7 @@ export function createSpanRunner(init: SpanRunnerInit): SpanRunner {
         if (own.disposed) return
         own.disposed = true
         sessions.delete(session)
-        own.patches?.release()
-        if (!own.busy) own.cache.dispose()
+        if (!own.busy) letGo(own)
       },
     }
     return session

@@ -10,7 +10,9 @@ export function createTurns(): Turns {
   return {
     run(work) {
       const result = last.then(work)
-      last = result.catch(() => {})
+      // Not the result: it would be kept until the next call, and a gradient is as large as its weights.
+      const ended = () => undefined
+      last = result.then(ended, ended)
       return result
     },
     async idle() {

@@ -4,11 +4,12 @@
  */
 
 import { open } from 'node:fs/promises'
-import { decodeFloats } from '#core/numerics/dtypes.ts'
+import { ModelFormatError, ModelUnsupportedError } from '#core/errors.ts'
 import { halfTable } from '#core/numerics/half-floats.ts'
 import type { StoredTensor } from '#core/ports/model-store.ts'
 import { type ElementType, elementBytes, elementCount, type OnnxWeight } from '../shared/onnx-model.ts'
 import { dequantise, type QuantisedMatrix, quantise, quantisedSizes, relayQ40 } from '../shared/quantise.ts'
+import { checkFinite, decodeWeights } from '../shared/read-weights.ts'
 import type { MatrixFormat } from './matrix-format.ts'
 
 /** A matrix of a part: (rows, columns). */
@@ -56,7 +57,10 @@ export function layOutPart(matrices: readonly PartMatrix[]): PartLayout {
 export type PartSource = (name: string) => AsyncIterable<StoredTensor>
 export type Append = (bytes: Uint8Array) => Promise<void>
 
-/** Writes the file of `layout`. At most one stored tensor and its converted form are in memory. */
+/**
+ * Writes the file of `layout`. Throws `ModelFormatError` for weights that are not finite, `ModelUnsupportedError` for those
+ * that float16 cannot hold. At most one stored tensor and its converted form are in memory.
+ */
 export async function writePart(layout: PartLayout, source: PartSource, append: Append): Promise<void> {
   for (const matrix of layout.matrices) {
     if (matrix.format.kind === 'floats') await writeFloats(source(matrix.name), matrix.format.type, append)
@@ -99,18 +103,27 @@ function quantisePiece(
   { quantisation }: Extract<MatrixFormat, { kind: 'integers' }>,
 ): QuantisedMatrix {
   if (piece.dtype === 'Q4_0' && quantisation.bits === 4 && quantisation.group === 32) {
-    return relayQ40(piece.bytes, halfTable())
+    const relayed = relayQ40(piece.bytes, halfTable())
+    checkFinite(relayed.scales, (at, scale) => new ModelFormatError(piece.name, `the scale of block ${at} is ${scale}`))
+    return relayed
   }
-  const values = decodeFloats(piece.dtype, piece.bytes)
+  const values = decodeWeights(piece)
   return quantise(values, values.length / columns, columns, quantisation)
 }
 
-function floatsAs(
-  type: 'float32' | 'float16',
-  { dtype, bytes }: StoredTensor,
-): Float32Array | Float16Array | Uint8Array {
-  if (type === 'float16') return dtype === 'F16' ? bytes : new Float16Array(decodeFloats(dtype, bytes))
-  return dtype === 'F32' ? bytes : decodeFloats(dtype, bytes)
+function floatsAs(type: 'float32' | 'float16', piece: StoredTensor): Float32Array | Float16Array | Uint8Array {
+  const values = decodeWeights(piece)
+  if (type === 'float32') return values
+  return piece.dtype === 'F16' ? piece.bytes : narrow(piece.name, values)
+}
+
+function narrow(name: string, values: Float32Array): Float16Array {
+  const halves = new Float16Array(values)
+  checkFinite(halves, (at) => {
+    const what = `${name} has weights that float16 cannot hold: element ${at} is ${values[at]}`
+    return new ModelUnsupportedError(what, { tensor: name })
+  })
+  return halves
 }
 
 function bytesOf(array: Float32Array | Float16Array | Uint8Array): Uint8Array {

@@ -65,8 +65,10 @@ export function createModelEnds({ config, numericsClass, embedding, finalNorm, h
   return {
     numericsClass,
     weightBytes: embedding.weightBytes + finalNorm.byteLength + head.weightBytes,
-    embed(tokens, options = {}) {
-      return embedding.rows(tokens, deltasOf(resolve(options.patches), 'embedding'))
+    async embed(tokens, options = {}) {
+      const deltas = deltasOf(resolve(options.patches), 'embedding')
+      options.signal?.throwIfAborted()
+      return embedding.rows(tokens, deltas)
     },
     async logits(hidden, options = {}) {
       const run = runHead(hidden, resolve(options.patches), options.signal)

@@ -22,7 +22,7 @@ export function quantisedSizes(rows: number, columns: number, { bits, group }: Q
   return { groups, codeBytes: (groups * group * bits) / 8, scaleBytes: groups * Float32Array.BYTES_PER_ELEMENT }
 }
 
-/** `values` (rows, columns), rounded to nearest. */
+/** `values` (rows, columns), all finite, rounded to nearest. A group whose scale would be subnormal is all zeros. */
 export function quantise(
   values: Float32Array,
   rows: number,
@@ -67,6 +67,16 @@ export function dequantise(
   return values
 }
 
+/** So near to the largest float32 that it does not matter, so far from it that no rounding reaches beyond. */
+const largestMagnitude = (1 - 2 ** -20) * 2 ** 128
+const leastNormalFloat = 2 ** -126
+
+/** As float32: `largestCode` of it are `extreme`. Subnormals have lost digits: codes made with them would not fit their bits. */
+function toScale(extreme: number, largestCode: number): number {
+  const scale = Math.max(-largestMagnitude, Math.min(largestMagnitude, extreme)) / largestCode
+  return Math.abs(scale) < leastNormalFloat ? 0 : Math.fround(scale)
+}
+
 const nibble = (byte: number, high: boolean): number => (high ? byte >> 4 : byte & 15)
 
 /** Writes the group's codes and gives its scale: the largest magnitude becomes 127. */
@@ -78,7 +88,7 @@ function quantiseGroup8(
   place: number,
   groupBytes: number,
 ): number {
-  const scale = Math.fround(Math.abs(extreme(values, start, end)) / 127)
+  const scale = toScale(Math.abs(extreme(values, start, end)), 127)
   const inverse = scale > 0 ? 1 / scale : 0
   for (let i = start; i < end; i++) codes[place + i - start] = Math.round((values[i] as number) * inverse) + 128
   codes.fill(128, place + end - start, place + groupBytes)
@@ -97,17 +107,16 @@ function quantiseGroup4(
   place: number,
   groupBytes: number,
 ): number {
-  const widest = extreme(values, start, end) / -8
+  const widest = extreme(values, start, end)
   let best = 0
   let leastError = Number.POSITIVE_INFINITY
-  if (widest !== 0) {
-    for (const stretch of stretches) {
-      const scale = Math.fround(widest * stretch)
-      const error = squaredError4(values, start, end, scale)
-      if (error < leastError) {
-        leastError = error
-        best = scale
-      }
+  for (const stretch of stretches) {
+    const scale = toScale(widest * stretch, -8)
+    if (scale === 0) continue
+    const error = squaredError4(values, start, end, scale)
+    if (error < leastError) {
+      leastError = error
+      best = scale
     }
   }
   const inverse = best === 0 ? 0 : 1 / best

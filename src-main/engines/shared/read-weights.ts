@@ -28,6 +28,27 @@ export async function readStored(
   return tensor
 }
 
+/**
+ * A tensor's numbers. Throws `ModelFormatError` for one that is not finite: rounded to integers it would become a wrong
+ * weight without a word, and as a float it would turn every answer into nothing.
+ */
+export function decodeWeights({ name, dtype, bytes }: Pick<StoredTensor, 'name' | 'dtype' | 'bytes'>) {
+  const values = decodeFloats(dtype, bytes)
+  checkFinite(values, (at, value) => new ModelFormatError(name, `element ${at} is ${value}`))
+  return values
+}
+
+/** Throws what `complaint` makes of the first of `values` that is not finite. */
+export function checkFinite(
+  values: Float32Array | Float16Array,
+  complaint: (at: number, value: number) => Error,
+): void {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number
+    if (!Number.isFinite(value)) throw complaint(i, value)
+  }
+}
+
 /** The tensors of block `index` as stored, by role, one after the other; of the optional ones, those the config has. */
 export async function* readBlockTensors(
   model: ModelHandle,
@@ -45,7 +66,7 @@ export async function* readBlockTensors(
 export async function readBlockWeights(model: ModelHandle, index: number, options: ReadOptions): Promise<BlockWeights> {
   const weights: Partial<Record<BlockTensorRole, Float32Array>> = {}
   for await (const [role, tensor] of readBlockTensors(model, index, options)) {
-    weights[role] = decodeFloats(tensor.dtype, tensor.bytes)
+    weights[role] = decodeWeights(tensor)
   }
   return weights as BlockWeights
 }

@@ -3,7 +3,15 @@
  * some outputs need from some given values, and leaves the rest behind. So one graph serves many sessions: forward alone,
  * backward from the block's input, backward from kept activations, with whichever gradients are wanted.
  */
-import type { Attribute, ElementType, GraphConstant, GraphFile, GraphNode, GraphValue } from './onnx-file.ts'
+import type {
+  Attribute,
+  ConstantType,
+  ElementType,
+  OnnxConstant,
+  OnnxGraph,
+  OnnxNode,
+  OnnxValue,
+} from '../shared/onnx-model.ts'
 
 declare const valueBrand: unique symbol
 /** A tensor in the graph, by name. */
@@ -15,7 +23,7 @@ export interface Graph {
   /** Declares what a run may be given; float32 unless said. */
   input(name: string, type?: ElementType): Value
   /** A scalar without `shape`. */
-  constant(type: ElementType, values: readonly number[], shape?: readonly number[]): Value
+  constant(type: ConstantType, values: readonly number[], shape?: readonly number[]): Value
   /** Emits an ONNX operator with one output. The same operator on the same inputs is emitted once. */
   node(operator: string, inputs: readonly Value[], attributes?: Attributes): Value
   /** Emits one of onnxruntime's own operators. */
@@ -23,19 +31,19 @@ export interface Graph {
   /** RMSNorm's operator has two outputs: what is normed, and 1 / rms. */
   normalise(inputs: readonly Value[], attributes: Attributes): { readonly normed: Value; readonly inverseRms: Value }
   /** A loop over the rows of `scanned`; `body` may use the values it `captures`. */
-  scan(scanned: readonly Value[], body: GraphFile, captures: readonly Value[]): Value
+  scan(scanned: readonly Value[], body: OnnxGraph, captures: readonly Value[]): Value
   /** What makes `wanted` out of `given` and the declared inputs. */
-  extract(cut: { readonly given: readonly Value[]; readonly wanted: readonly Value[] }): GraphFile
+  extract(cut: { readonly given: readonly Value[]; readonly wanted: readonly Value[] }): OnnxGraph
 }
 
-interface EmittedNode extends GraphNode {
+interface EmittedNode extends OnnxNode {
   /** Values that a body uses beside the node's own inputs. */
   readonly captures: readonly Value[]
 }
 
 export function createGraph(): Graph {
-  const inputs = new Map<string, GraphValue>()
-  const constants = new Map<string, GraphConstant>()
+  const inputs = new Map<string, OnnxValue>()
+  const constants = new Map<string, OnnxConstant>()
   const producers = new Map<string, EmittedNode>() // by each output's name
   const emitted = new Map<string, readonly Value[]>() // by what was emitted
   const named = (prefix: string) => `${prefix}${producers.size}` as Value
@@ -79,8 +87,8 @@ export function createGraph(): Graph {
 }
 
 interface Emitted {
-  readonly inputs: ReadonlyMap<string, GraphValue>
-  readonly constants: ReadonlyMap<string, GraphConstant>
+  readonly inputs: ReadonlyMap<string, OnnxValue>
+  readonly constants: ReadonlyMap<string, OnnxConstant>
   readonly producers: ReadonlyMap<string, EmittedNode>
 }
 
@@ -89,12 +97,12 @@ function cutOut(
   { inputs, constants, producers }: Emitted,
   given: readonly Value[],
   wanted: readonly Value[],
-): GraphFile {
+): OnnxGraph {
   const givenNames = new Set<string>(given)
   const used = new Set<string>()
   const nodes = new Set<EmittedNode>()
-  const usedInputs: GraphValue[] = []
-  const usedConstants: GraphConstant[] = []
+  const usedInputs: OnnxValue[] = []
+  const usedConstants: OnnxConstant[] = []
   const visit = (name: string): void => {
     if (used.has(name)) return
     used.add(name)

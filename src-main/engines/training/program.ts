@@ -1,7 +1,7 @@
 /** A graph that runs: the runtime's session, made for weights that are inputs and change from step to step. */
 import { InferenceSession, type Tensor } from 'onnxruntime-node'
+import { encodeOnnxModel } from '../shared/onnx-model.ts'
 import type { Graph, Value } from './graph.ts'
-import { encodeGraphFile } from './onnx-file.ts'
 
 export type Feeds = Readonly<Record<string, Tensor>>
 
@@ -45,7 +45,7 @@ async function createProgram(
   { graph, given = [], wanted, returnsScratch = false }: ProgramDescription,
   threads: number,
 ): Promise<Program> {
-  const session = await InferenceSession.create(encodeGraphFile(graph.extract({ given, wanted })), {
+  const session = await InferenceSession.create(encodeOnnxModel(graph.extract({ given, wanted })), {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,

@@ -70,8 +70,8 @@ export async function loadTrainee(
     get optimizerStateBytes() {
       return optimizer.stateBytes
     },
-    values: (index) => readNumbers(numberAt(numbers, index)),
-    setValues: (index, values) => writeNumbers(numberAt(numbers, index), values),
+    values: (index) => exclusively({}, async () => readNumbers(numberAt(numbers, index))),
+    setValues: (index, values) => exclusively({}, async () => writeNumbers(numberAt(numbers, index), values)),
 
     loss: (batch, options = {}) =>
       exclusively(options, async (abort) => {
@@ -102,8 +102,8 @@ export async function loadTrainee(
         return sums.all()
       }),
 
-    exportOptimizer: optimizer.exportState,
-    importOptimizer: optimizer.importState,
+    exportOptimizer: () => exclusively({}, async () => optimizer.exportState()),
+    importOptimizer: (state) => exclusively({}, async () => optimizer.importState(state)),
 
     async dispose() {
       if (ended.signal.aborted) return

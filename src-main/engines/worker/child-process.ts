@@ -22,12 +22,17 @@ export interface ChildProcessInit {
 
 /** The child's end of the socket pair. */
 export const channelDescriptor = 3
+/**
+ * What a worker holds is outside of the garbage-collected heap, which has small objects alone. Left to itself that heap grows
+ * as large as it likes on a large machine: 70 MB more after a thousand sessions, for no more speed.
+ */
+const heapFlags = ['--max-semi-space-size=2', '--max-old-space-size=1024']
 /** A child that has closed the channel is about to exit by itself, with a code that says why. */
 const exitGraceMs = 1_000
 const keptErrorOutput = 4_000
 
 export function startChildProcess({ entry, args = [], onErrorOutput }: ChildProcessInit): ComputeProcess {
-  const child = spawn(process.execPath, [entry, ...args], {
+  const child = spawn(process.execPath, [...heapFlags, entry, ...args], {
     env: environmentForChild(process.env),
     // 'overlapped' is 'pipe' everywhere but on Windows, where reading and writing at once need it.
     stdio: ['ignore', 'ignore', 'pipe', 'overlapped'],

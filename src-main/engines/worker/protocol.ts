@@ -9,7 +9,7 @@ import { scaleTargets, weightFormats } from '#core/ports/engine.ts'
 import { wireErrorSchema } from './wire-error.ts'
 
 /** Raised with every change of what is below. */
-export const protocolVersion = 1
+export const protocolVersion = 2
 
 const id = z.int().min(1)
 const count = z.int().min(0)
@@ -85,6 +85,8 @@ const requestSchema = z.discriminatedUnion('kind', [
     patches,
     parameters: z.array(parameterSchema),
   }),
+  /** -> hidden */
+  z.strictObject({ kind: z.literal('embed'), part: id, tokens: z.array(real), patches }),
   /** hidden -> logits */
   z.strictObject({ kind: z.literal('logits'), part: id, patches }),
   /** indices of each `entries` parameter -> */
@@ -173,6 +175,7 @@ export const answerSchemas = {
   'export-cache': nothing,
   'import-cache': z.strictObject({ length: count, cacheBytes: count }),
   backward: nothing,
+  embed: nothing,
   logits: nothing,
   'load-trainee': z.strictObject({ parameterCount: count }),
   loss,

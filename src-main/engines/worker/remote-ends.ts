@@ -1,12 +1,7 @@
-/**
- * A model's ends, with the head in a worker. Looking up an embedding is asked for without waiting, so the table is held on
- * this side, as the file stores it, and so are the changes that patches make to it.
- */
+/** The `ModelEnds` port, with embedding, final norm and head in a worker. */
 import type { ModelConfig } from '#contracts/model/manifest.ts'
 import type { ModelEnds, NumericsClass } from '#core/ports/engine.ts'
-import type { EmbeddingTable } from '../shared/embedding-table.ts'
 import { EngineMisuseError } from '../shared/misuse.ts'
-import { splitPatch, type TensorDelta } from '../shared/patch-split.ts'
 import { countRows } from '../shared/rows.ts'
 import type { Connection } from './connection.ts'
 import { expectFloats } from './expect-floats.ts'
@@ -15,15 +10,13 @@ import { createRemotePatches } from './remote-patches.ts'
 export interface RemoteEndsInit {
   readonly part: number
   readonly config: ModelConfig
-  readonly embedding: EmbeddingTable
   readonly numericsClass: NumericsClass
-  /** Of the worker. */
   readonly weightBytes: number
 }
 
 export function createRemoteEnds(connection: Connection, init: RemoteEndsInit): ModelEnds {
-  const { part, config, embedding } = init
-  const patches = createRemotePatches<readonly TensorDelta[]>(connection, part)
+  const { part, config } = init
+  const patches = createRemotePatches(connection, part)
   let disposal: Promise<void> | null = null
 
   function checkUsable(): void {
@@ -42,17 +35,19 @@ export function createRemoteEnds(connection: Connection, init: RemoteEndsInit): 
   return {
     numericsClass: init.numericsClass,
     weightBytes: init.weightBytes,
-    embed(tokens, options = {}) {
+    async embed(tokens, options = {}) {
       checkUsable()
-      return embedding.rows(
-        tokens,
-        patches.resolve(options.patches).flatMap(({ kept }) => kept),
+      const used = patches.resolve(options.patches)
+      const { arrays } = await connection.call(
+        { kind: 'embed', part, tokens: [...tokens], patches: used },
+        { signal: options.signal },
       )
+      return expectFloats(connection, arrays, tokens.length * config.hiddenSize)
     },
     async logits(hidden, options = {}) {
       checkUsable()
       const rows = countRows(hidden, config.hiddenSize)
-      const used = patches.resolve(options.patches).map(({ id }) => id)
+      const used = patches.resolve(options.patches)
       const { arrays } = await connection.call(
         { kind: 'logits', part, patches: used },
         { arrays: [hidden], signal: options.signal },
@@ -61,9 +56,7 @@ export function createRemoteEnds(connection: Connection, init: RemoteEndsInit): 
     },
     async loadPatch(patch) {
       checkUsable()
-      const { embedding: delta } = splitPatch(patch, config).ends
-      const keptBytes = delta ? delta.indices.byteLength + delta.values.byteLength : 0
-      return patches.load(patch, delta ? [delta] : [], keptBytes)
+      return patches.load(patch)
     },
     dispose() {
       disposal ??= disposeAll()

@@ -1,10 +1,7 @@
 /** The `Engine` port, with the computing done in a worker. */
-import { tensorNames } from '#contracts/model/manifest.ts'
 import type { Engine, LoadOptions } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import { checkFormat, checkLoad, checkSpan } from '../shared/check-load.ts'
-import { createEmbeddingTable } from '../shared/embedding-table.ts'
-import { readStored } from '../shared/read-weights.ts'
 import type { ComputeClient } from './compute-client.ts'
 import type { Connection } from './connection.ts'
 import { createRemoteEnds } from './remote-ends.ts'
@@ -42,11 +39,8 @@ export function createRemoteEngine(client: ComputeClient): Engine {
       const wanted = begin(model, options)
       const { config } = model.manifest
       return loadPart(client, options, async (connection, part) => {
-        const [table, { answer }] = await Promise.all([
-          readStored(model, tensorNames.embedding, [config.vocabularySize, config.hiddenSize], options),
-          connection.call({ kind: 'load-ends', part, ...wanted }, options),
-        ])
-        return createRemoteEnds(connection, { part, config, embedding: createEmbeddingTable(table), ...answer })
+        const { answer } = await connection.call({ kind: 'load-ends', part, ...wanted }, options)
+        return createRemoteEnds(connection, { part, config, ...answer })
       })
     },
   }

@@ -4,41 +4,36 @@ import { EngineMisuseError } from '../shared/misuse.ts'
 import type { Connection } from './connection.ts'
 import { packPatch } from './packing.ts'
 
-/** `T` is what the client keeps of a patch for itself. */
-export interface RemotePatches<T> {
-  load(patch: PatchWeights, kept: T, keptBytes: number): Promise<LoadedPatch>
-  /** In the order given. Throws `EngineMisuseError` for a patch that is disposed or was not loaded here. */
-  resolve(patches: readonly LoadedPatch[] | undefined): readonly RemotePatch<T>[]
-}
-export interface RemotePatch<T> {
-  readonly id: number
-  readonly kept: T
+export interface RemotePatches {
+  load(patch: PatchWeights): Promise<LoadedPatch>
+  /** Their ids, in the order given. Throws `EngineMisuseError` for a patch that is disposed or was not loaded here. */
+  resolve(patches: readonly LoadedPatch[] | undefined): number[]
 }
 
-export function createRemotePatches<T>(connection: Connection, part: number): RemotePatches<T> {
-  const entries = new WeakMap<LoadedPatch, RemotePatch<T> | 'disposed'>()
+export function createRemotePatches(connection: Connection, part: number): RemotePatches {
+  const ids = new WeakMap<LoadedPatch, number | 'disposed'>()
   return {
-    async load(weights, kept, keptBytes) {
+    async load(weights) {
       const id = connection.newId()
       const { arrays, ...packed } = packPatch(weights)
       const { answer } = await connection.call({ kind: 'load-patch', part, patch: id, ...packed }, { arrays })
       const patch: LoadedPatch = {
-        weightBytes: answer.weightBytes + keptBytes,
+        weightBytes: answer.weightBytes,
         dispose() {
-          if (entries.get(patch) === 'disposed') return
-          entries.set(patch, 'disposed')
+          if (ids.get(patch) === 'disposed') return
+          ids.set(patch, 'disposed')
           connection.notify({ kind: 'drop-patch', patch: id })
         },
       }
-      entries.set(patch, { id, kept })
+      ids.set(patch, id)
       return patch
     },
     resolve(patches = []) {
       return patches.map((patch) => {
-        const entry = entries.get(patch)
-        if (entry === undefined) throw new EngineMisuseError('the patch is of another runner')
-        if (entry === 'disposed') throw new EngineMisuseError('the patch is disposed')
-        return entry
+        const id = ids.get(patch)
+        if (id === undefined) throw new EngineMisuseError('the patch is of another runner')
+        if (id === 'disposed') throw new EngineMisuseError('the patch is disposed')
+        return id
       })
     },
   }

@@ -47,7 +47,7 @@ interface OwnSession {
 
 export function createRemoteRunner(connection: Connection, init: RemoteRunnerInit): SpanRunner {
   const { part, config, span } = init
-  const patches = createRemotePatches<null>(connection, part)
+  const patches = createRemotePatches(connection, part)
   const sessions = new WeakMap<SpanSession, OwnSession>()
   const open = new Set<SpanSession>()
   const underWay = new Set<Call<RequestKind>['abandon']>()
@@ -173,7 +173,7 @@ export function createRemoteRunner(connection: Connection, init: RemoteRunnerIni
   async function backward(request: BackwardRequest, signal?: AbortSignal): Promise<BackwardResult> {
     checkRunner()
     const checked = checkBackward(request, find, { config, loaded: span })
-    const used = patches.resolve(request.patches).map(({ id }) => id)
+    const used = patches.resolve(request.patches)
     signal?.throwIfAborted()
     const { hidden, outputGradient } = request
     const sizes = (request.parameters ?? []).map((parameter) => parameterSize(config, parameter))
@@ -205,7 +205,7 @@ export function createRemoteRunner(connection: Connection, init: RemoteRunnerIni
     openSession(wanted) {
       checkRunner()
       const sessionSpan = checkOpen(config, span, wanted)
-      const used = patches.resolve(wanted.patches).map(({ id }) => id)
+      const used = patches.resolve(wanted.patches)
       const id = connection.newId()
       const { maxLength } = wanted
       connection.notify({ kind: 'open-session', part, session: id, maxLength, span: sessionSpan, patches: used })
@@ -224,7 +224,7 @@ export function createRemoteRunner(connection: Connection, init: RemoteRunnerIni
     backward: (request, { signal } = {}) => backward(request, signal),
     async loadPatch(patch) {
       checkRunner()
-      return patches.load(patch, null, 0)
+      return patches.load(patch)
     },
     dispose() {
       disposal ??= disposeAll()

@@ -1,10 +1,6 @@
-/**
- * Training in a worker. It is the `TrainingEngine` port but for one thing: what the port hands out at once (values, the
- * optimizer's state) lies in another process here, so it has to be waited for.
- */
+/** The `TrainingEngine` port, with the training done in a worker. */
 import type { TrainedParameter } from '#core/ports/engine.ts'
-import type { ModelHandle } from '#core/ports/model-store.ts'
-import type { OptimizerState, Trainee, TraineeInit } from '#core/ports/training-engine.ts'
+import type { Trainee, TrainingEngine } from '#core/ports/training-engine.ts'
 import { EngineMisuseError } from '../shared/misuse.ts'
 import type { ComputeClient } from './compute-client.ts'
 import type { Connection } from './connection.ts'
@@ -14,24 +10,8 @@ import { parameterSize } from './parameter-size.ts'
 import { untilStopped } from './pending-calls.ts'
 import { loadPart } from './remote-engine.ts'
 
-type Waited = 'values' | 'setValues' | 'exportOptimizer' | 'importOptimizer'
-
-/** A `Trainee` whose values and optimizer's state are waited for. */
-export interface RemoteTrainee extends Omit<Trainee, Waited> {
-  values(index: number): Promise<Float32Array>
-  setValues(index: number, values: Float32Array): Promise<void>
-  exportOptimizer(): Promise<OptimizerState>
-  importOptimizer(state: OptimizerState): Promise<void>
-}
-
-export interface RemoteTrainingEngine {
-  readonly backend: string
-  /** Throws `PatchMismatchError` for a parameter the model does not have. */
-  loadTrainee(model: ModelHandle, init: TraineeInit): Promise<RemoteTrainee>
-}
-
 /** Null when the worker's backend only runs models. */
-export function createRemoteTrainingEngine(client: ComputeClient): RemoteTrainingEngine | null {
+export function createRemoteTrainingEngine(client: ComputeClient): TrainingEngine | null {
   const { backend, trains } = client.description
   if (!trains) return null
   return {
@@ -60,7 +40,7 @@ interface RemoteTraineeInit {
   readonly parameterCount: number
 }
 
-function createRemoteTrainee(connection: Connection, init: RemoteTraineeInit): RemoteTrainee {
+function createRemoteTrainee(connection: Connection, init: RemoteTraineeInit): Trainee {
   const { part, parameters, sizes, parameterCount } = init
   let optimizerStateBytes = 0
   let disposal: Promise<void> | null = null

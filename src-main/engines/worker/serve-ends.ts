@@ -1,4 +1,4 @@
-/** The head and what goes with it. Embeddings are looked up on the client's side. */
+/** Embedding, final norm and head. */
 import type { Engine } from '#core/ports/engine.ts'
 import { type Handlers, type OpenModel, withModel } from './handler.ts'
 import type { ServedParts } from './served-parts.ts'
@@ -9,7 +9,9 @@ export interface EndsHandlerParts {
   readonly parts: ServedParts
 }
 
-export function createEndsHandlers({ engine, openModel, parts }: EndsHandlerParts): Handlers<'load-ends' | 'logits'> {
+export type EndsRequests = 'load-ends' | 'embed' | 'logits'
+
+export function createEndsHandlers({ engine, openModel, parts }: EndsHandlerParts): Handlers<EndsRequests> {
   return {
     async 'load-ends'({ part, model, threads, format }, { signal, onProgress }) {
       const options = { threads, signal, onProgress, ...(format && { format }) }
@@ -18,6 +20,11 @@ export function createEndsHandlers({ engine, openModel, parts }: EndsHandlerPart
         ends: await withModel(openModel, model, (handle) => engine.loadEnds(handle, options)),
       }))
       return { answer: { weightBytes: ends.weightBytes, numericsClass: ends.numericsClass } }
+    },
+
+    async embed({ part, tokens, patches }, { signal }) {
+      const options = { signal, patches: parts.patches(patches) }
+      return { answer: {}, arrays: [await parts.ends(part).embed(tokens, options)] }
     },
 
     async logits({ part, patches }, { arrays, signal }) {

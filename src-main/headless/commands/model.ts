@@ -1,6 +1,7 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
+import { weightFormats } from '#core/ports/engine.ts'
 
-/** `quiltbee model import|download|list|cache`. */
+/** `quiltbee model import|download|list|quantize|cache`. */
 export function addModel(program: Command): void {
   const model = program.command('model').description('the base models on this machine')
   model
@@ -23,6 +24,14 @@ export function addModel(program: Command): void {
     .description('list the models that can be hosted or used here')
     .option('--json', 'print one JSON array')
     .action(async (options) => (await import('../actions/model.ts')).listModels(options))
+  model
+    .command('quantize <name>')
+    .description(
+      'prepare the weights of a model in a format, for faster starts; run again, it goes on where it stopped',
+    )
+    .addOption(new Option('--weights <format>', 'how weights are held').choices(weightFormats).makeOptionMandatory())
+    .option('--json', 'print one JSON object')
+    .action(async (name, options) => (await import('../actions/model-quantize.ts')).quantizeModel(name, options))
   model
     .command('cache')
     .description('show what weights prepared for engines take on disk; they are made again when they are needed')

@@ -61,7 +61,8 @@ async function nextTokenLogits(
   const all: Float32Array[] = []
   for (const window of windows) {
     const session = loaded.runner.openSession({ maxLength: window.length })
-    const logits = await loaded.ends.logits(await session.forward(loaded.ends.embed(window)))
+    const hidden = await session.forward(await loaded.ends.embed(window))
+    const logits = await loaded.ends.logits(hidden)
     session.dispose()
     for (let at = 0; at < logits.length; at += vocabularySize) all.push(logits.subarray(at, at + vocabularySize))
   }

@@ -90,5 +90,8 @@ export function writeRandomModel(path: string, config: ModelConfig, dtype: Dtype
 }
 
 function bytesOf(dtype: Dtype, tensors: readonly { readonly shape: readonly number[] }[]): number {
-  return tensors.reduce((sum, { shape }) => sum + storedBytes(shape.length === 1 ? 'F32' : dtype, elementCount(shape)), 0)
+  return tensors.reduce(
+    (sum, { shape }) => sum + storedBytes(shape.length === 1 ? 'F32' : dtype, elementCount(shape)),
+    0,
+  )
 }

@@ -4,10 +4,11 @@ import { resolve } from 'node:path'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import type { Engine, ModelEnds, SpanRunner, WeightFormat } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
+import type { TrainingEngine } from '#core/ports/training-engine.ts'
 import { startChildProcess } from '#engines/worker/child-process.ts'
 import { startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
-import { createRemoteTrainingEngine, type RemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
+import { createRemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
 import { toArguments } from '../../../src-main/workers/compute-options.ts'
 
 export const backend = 'onnxruntime-cpu'
@@ -21,7 +22,7 @@ export interface ComputeFolders {
 
 export interface BenchCompute extends AsyncDisposable {
   readonly engine: Engine
-  readonly training: RemoteTrainingEngine
+  readonly training: TrainingEngine
   memory(): Promise<WorkerMemory>
 }
 

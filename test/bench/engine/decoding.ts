@@ -35,13 +35,13 @@ export async function startDecoding(
   }
 
   for (const [index, session] of sessions.entries()) {
-    const hidden = await session.forward(ends.embed(members[index]?.prompt ?? []))
+    const hidden = await session.forward(await ends.embed(members[index]?.prompt ?? []))
     tokens.push(await choose(hidden.subarray(-hiddenSize)))
   }
   return {
     tokens,
     async step() {
-      const last = ends.embed(tokens.map((chosen) => chosen.at(-1) ?? 0))
+      const last = await ends.embed(tokens.map((chosen) => chosen.at(-1) ?? 0))
       const row = (index: number) => last.slice(index * hiddenSize, (index + 1) * hiddenSize)
       const steps = sessions.map((session, index) => ({ session, hidden: row(index) }))
       const hidden = joined(await runner.forward(steps))

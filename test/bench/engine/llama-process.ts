@@ -26,13 +26,20 @@ let decoding: AsyncGenerator<number> | null = null
 
 async function load({ path, threads, contextLength }: Extract<LlamaRequest, { kind: 'load' }>): Promise<void> {
   const { getLlama } = await importPeer<Library>('node-llama-cpp/dist/index.js')
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: threads, logLevel: 'error' })
+  const llama = await getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    maxThreads: threads,
+    logLevel: 'error',
+  })
   const model = await llama.loadModel({ modelPath: path, useMmap: true })
   const context = await model.createContext({ contextSize: contextLength, threads, batchSize: 512, sequences: 1 })
   sequence = context.getSequence()
 }
 
 async function run(request: LlamaRequest): Promise<readonly number[]> {
+  if (request.kind === 'rest') return []
   if (request.kind === 'load') {
     await load(request)
     return []

@@ -1,5 +1,7 @@
 /** What the bench asks llama.cpp's process for, and what it answers. */
 export type LlamaRequest =
+  /** Nothing but how much memory there is. */
+  | { readonly kind: 'rest' }
   | { readonly kind: 'load'; readonly path: string; readonly threads: number; readonly contextLength: number }
   /** The tokens through the blocks, from an empty cache; no logits. */
   | { readonly kind: 'prefill'; readonly tokens: readonly number[] }

@@ -11,13 +11,16 @@ export interface Llama extends AsyncDisposable {
 
 export interface LoadedLlama extends Llama {
   readonly loadMs: number
+  /** Before anything was loaded. */
+  readonly initialBytes: number
 }
 
 export async function startLlama(path: string, init: { threads: number; contextLength: number }): Promise<LoadedLlama> {
   const llama = startProcess()
   try {
-    const { ms } = await llama.ask({ kind: 'load', path, ...init })
-    return { ...llama, loadMs: ms }
+    const { residentBytes: initialBytes } = await llama.ask({ kind: 'rest' })
+    const { ms: loadMs } = await llama.ask({ kind: 'load', path, ...init })
+    return { ...llama, loadMs, initialBytes }
   } catch (error) {
     await llama[Symbol.asyncDispose]()
     throw error

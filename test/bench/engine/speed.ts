@@ -68,11 +68,11 @@ async function measureThreads(
   if (threads === 1) return figures
   Object.assign(figures, decodeBandwidth(bench, loaded, figures, format))
   Object.assign(figures, await measurePrefill(loaded, llama, 512, `${format}_t${threads}`, repetitions))
-  const { residentBytes } = await llama.ask({ kind: 'prefill', tokens: randomTokens(1) })
+  const { residentBytes } = await llama.ask({ kind: 'rest' })
   return {
     ...figures,
     ...memoryFigures({ bench, format, before, afterLoad, afterRuns: await compute.memory() }),
-    [named('llama_rss_over_weights', format)]: residentBytes / bench.tensorBytes,
+    [named('llama_rss_over_weights', format)]: (residentBytes - llama.initialBytes) / bench.tensorBytes,
     [named('load_s', format)]: loadMs / 1000,
     [named('llama_load_s', format)]: llama.loadMs / 1000,
   }
@@ -83,7 +83,7 @@ async function measureDecode(loaded: LoadedModel, llama: Llama, which: string, r
   await llama.ask({ kind: 'begin', tokens: prompt })
   const times = await inTurn(
     {
-      ours: async () => (await timed(() => times8(() => ours.step()))) / sliceTokens,
+      ours: async () => (await timed(() => slice(ours.step))) / sliceTokens,
       theirs: async () => (await llama.ask({ kind: 'decode', count: sliceTokens })).ms / sliceTokens,
     },
     repetitions,
@@ -95,7 +95,7 @@ async function measureDecode(loaded: LoadedModel, llama: Llama, which: string, r
   }
 }
 
-async function times8(step: () => Promise<void>): Promise<void> {
+async function slice(step: () => Promise<void>): Promise<void> {
   for (let i = 0; i < sliceTokens; i++) await step()
 }
 
@@ -108,7 +108,7 @@ async function measurePrefill(
   repetitions: number,
 ): Promise<Figures> {
   const tokens = randomTokens(count)
-  const hidden = ends.embed(tokens)
+  const hidden = await ends.embed(tokens)
   const times = await inTurn(
     {
       async ours() {
@@ -136,7 +136,7 @@ function randomTokens(count: number): number[] {
 /** Bytes of weights that one token needs by the time of one token, each side by what it holds. */
 function decodeBandwidth(bench: BenchModel, loaded: LoadedModel, figures: Figures, format: Quantised): Figures {
   const theirBytes = bench.tensorBytes - bench.embeddingBytes
-  const ourBytes = loaded.runner.weightBytes + loaded.ends.weightBytes
+  const ourBytes = loaded.runner.weightBytes + loaded.ends.weightBytes - bench.embeddingBytes
   const rate = (bytes: number, ms = Number.NaN) => bytes / 1e6 / ms
   return {
     [named('decode_gb_s', format)]: rate(ourBytes, figures[`decode_${format}_t2_ms`]),
@@ -152,15 +152,12 @@ interface MemoryReadings {
   readonly afterRuns: WorkerMemory
 }
 
-/** The embedding is not in the worker: it lies with whoever asks, in the file's own bytes, and is counted. */
 function memoryFigures({ bench, format, before, afterLoad, afterRuns }: MemoryReadings): Figures {
-  const { tensorBytes, embeddingBytes } = bench
-  const inWorker = grown(before, afterRuns.residentBytes)
   const { peakBytes } = afterLoad
   const peak = peakBytes === null ? null : grown(before, peakBytes) / grown(before, afterLoad.residentBytes)
   const figures = {
-    [named('rss_over_weights', format)]: (inWorker + embeddingBytes) / tensorBytes,
-    [named('worker_rss_over_its_weights', format)]: inWorker / (tensorBytes - embeddingBytes),
+    [named('rss_over_weights', format)]: grown(before, afterRuns.residentBytes) / bench.tensorBytes,
+    [named('rss_after_load_over_weights', format)]: grown(before, afterLoad.residentBytes) / bench.tensorBytes,
     ...(peak === null ? {} : { [named('load_peak_over_resident', format)]: peak }),
   }
   for (const [name, value] of Object.entries(figures)) progress(`${name}: ${value.toFixed(3)}`)

@@ -14,7 +14,7 @@ import { startLlama } from './llama.ts'
 /** What llama2.c prints for the model with temperature 0. */
 const published =
   'Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. ' +
-  'She wanted to play with it, but it was too high.\nLily\'s mom said, "Lily, let\'s go to the park." Lily was sad and didn\'t know what to do.'
+  "She wanted to play with it, but it was too high.\nLily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do."
 const count = 64
 const begin = 1
 
@@ -55,6 +55,10 @@ async function storiesTokenizer(): Promise<GgufMetadata> {
   const control = ['<unk>', '<s>', '</s>']
   const typeOf = (id: number) => (id === 0 ? 2 : id < 3 ? 3 : id < 259 ? 6 : 1)
   return scoredMetadata(
-    pieces.map((piece, id) => ({ text: control[id] ?? piece.replaceAll(' ', '▁'), score: score(id), type: typeOf(id) })),
+    pieces.map((piece, id) => ({
+      text: control[id] ?? piece.replaceAll(' ', '▁'),
+      score: score(id),
+      type: typeOf(id),
+    })),
   )
 }

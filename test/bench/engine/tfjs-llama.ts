@@ -78,7 +78,7 @@ function meanLoss(tf: Tf, config: ModelConfig, variables: Variables, { inputs, t
     if (variable === undefined) throw new RangeError(`no ${name}`)
     return variable
   }
-  const oneHot = (tokens: Batch['inputs']) => tf.oneHot(tf.tensor1d(tokens.flat(), 'int32'), vocabularySize, 1, 0, 'float32')
+  const oneHot = (rows: Batch['inputs']) => oneHotOf(tf, rows.flat(), vocabularySize)
   const embedding = weight(tensorNames.embedding)
   const tables = rotaryTables(tf, config, length)
   let x = productOfConstant(tf, oneHot(inputs), embedding)
@@ -86,6 +86,13 @@ function meanLoss(tf: Tf, config: ModelConfig, variables: Variables, { inputs, t
   const logits = product(tf, norm(tf, x, weight(tensorNames.finalNorm), config), tf.transpose(embedding))
   const likelihoods = tf.sum(tf.mul(tf.logSoftmax(logits), oneHot(targets)))
   return tf.neg(tf.div(likelihoods, inputs.length * length)) as TensorFlow.Scalar
+}
+
+/** (tokens, vocabulary). The backend's own operator writes integers whatever it is asked for. */
+function oneHotOf(tf: Tf, tokens: readonly number[], vocabularySize: number): Tensor {
+  const values = new Float32Array(tokens.length * vocabularySize)
+  for (const [row, token] of tokens.entries()) values[row * vocabularySize + token] = 1
+  return tf.tensor2d(values, [tokens.length, vocabularySize])
 }
 
 interface BlockInit {
@@ -140,29 +147,34 @@ function rotate(tf: Tf, x: Tensor, { cosines, sines }: ReturnType<typeof rotaryT
   return tf.add(tf.mul(x, cosines), tf.mul(tf.concat([tf.neg(second), first], -1), sines))
 }
 
+type Save = (tensors: Tensor[]) => void
+
 /** a (.., m, k), b (.., k, n) -> (.., m, n) */
 function product(tf: Tf, a: Tensor, b: Tensor): Tensor {
-  return tf.customGrad((left, right, save) => {
-    const [x, y] = [left as Tensor, right as Tensor]
-    ;(save as TensorFlow.GradSaver)([x, y])
+  return tf.customGrad((x, y, save) => {
+    ;(save as Save)([x as Tensor, y as Tensor])
     return {
-      value: tf.matMul(x, y),
-      gradFunc: (dz: Tensor, saved: Tensor[]) => {
-        const [savedX = x, savedY = y] = saved
-        return [tf.matMul(dz, lastTwoSwapped(tf, savedY)), tf.matMul(lastTwoSwapped(tf, savedX), dz)]
-      },
+      value: tf.matMul(x as Tensor, y as Tensor),
+      gradFunc: (dz: Tensor, [savedX, savedY]: Tensor[]) => [
+        tf.matMul(dz, lastTwoSwapped(tf, savedY)),
+        tf.matMul(lastTwoSwapped(tf, savedX), dz),
+      ],
     }
   })(a, b)
 }
 
 /** The same where no gradient of `a` is wanted. */
 function productOfConstant(tf: Tf, a: Tensor, b: Tensor): Tensor {
-  return tf.customGrad((right) => ({
-    value: tf.matMul(a, right as Tensor),
-    gradFunc: (dz: Tensor) => tf.matMul(lastTwoSwapped(tf, a), dz),
-  }))(b)
+  return tf.customGrad((y, save) => {
+    ;(save as Save)([a])
+    return {
+      value: tf.matMul(a, y as Tensor),
+      gradFunc: (dz: Tensor, [savedA]: Tensor[]) => tf.matMul(lastTwoSwapped(tf, savedA), dz),
+    }
+  })(b)
 }
 
-function lastTwoSwapped(tf: Tf, x: Tensor): Tensor {
+function lastTwoSwapped(tf: Tf, x: Tensor | undefined): Tensor {
+  if (x === undefined) throw new RangeError('nothing was saved for the gradient')
   return tf.transpose(x, x.rank === 2 ? [1, 0] : [0, 2, 1])
 }

@@ -6,8 +6,7 @@ import { createModelStore } from '#adapters/models/store.ts'
 import type { ModelConfig } from '#contracts/model/manifest.ts'
 import type { TrainedParameter } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
-import type { TrainingExample } from '#core/ports/training-engine.ts'
-import type { RemoteTrainee } from '#engines/worker/remote-training-engine.ts'
+import type { Trainee, TrainingExample } from '#core/ports/training-engine.ts'
 import { median, progress } from '../report.ts'
 import { benchConfig, writeRandomModel } from './bench-model.ts'
 import { startCompute } from './compute.ts'
@@ -57,8 +56,8 @@ export async function measureTraining(repetitions: number): Promise<Record<strin
 }
 
 interface Trained {
-  readonly dense: RemoteTrainee
-  readonly masked: RemoteTrainee
+  readonly dense: Trainee
+  readonly masked: Trainee
   readonly tfjs: TfjsLlama
 }
 
@@ -85,7 +84,7 @@ async function measureSteps({ dense, masked, tfjs }: Trained, repetitions: numbe
 }
 
 /** Both begin with the same loss, and after a step of SGD still have the same: so the gradients agree too. Throws if not. */
-async function checkLosses(dense: RemoteTrainee, tfjs: TfjsLlama): Promise<void> {
+async function checkLosses(dense: Trainee, tfjs: TfjsLlama): Promise<void> {
   const batch = examples()
   for (const when of ['before', 'after'] as const) {
     const { lossSum, weightSum } = await dense.step(batch, sgd)

@@ -53,7 +53,7 @@ function describeFormat(suite: EngineUnderTest, format: WeightFormat, tolerances
         const model = randomModel(tinyConfig(changes), 120)
         const expected = await oracle(model, someTokens, { round })
         const [runner, ends] = [await loadSpan(model, { format }), await loadEnds(model, { format })]
-        expectClose(ends.embed(someTokens), inputOf(expected), tolerance)
+        expectClose(await ends.embed(someTokens), inputOf(expected), tolerance)
         for (const parts of [[9], [4, 1, 1, 3]]) {
           const session = runner.openSession({ maxLength: 9 })
           const hidden = await forwardInParts(session, inputOf(expected), parts)
@@ -90,7 +90,7 @@ function describeFormat(suite: EngineUnderTest, format: WeightFormat, tolerances
       const expected = await oracle(model, someTokens, { patches: [patch], round })
       const ends = await loadEnds(model, { format })
       const patches = [await ends.loadPatch(patch)]
-      expectClose(ends.embed(someTokens, { patches }), inputOf(expected), tolerance)
+      expectClose(await ends.embed(someTokens, { patches }), inputOf(expected), tolerance)
       expectClose(await ends.logits(Float32Array.from(outputOf(expected)), { patches }), expected.logits, tolerance)
     })
 

@@ -204,11 +204,11 @@ function describeEndsPatches({ loadEnds, expectClose }: EngineUnderTest): void {
       for (const patch of choices) {
         const expected = await oracle(model, someTokens, { patches: [patch] })
         const patches = [await ends.loadPatch(patch)]
-        expectClose(ends.embed(someTokens, { patches }), expected.hidden[0] as Float64Array)
+        expectClose(await ends.embed(someTokens, { patches }), expected.hidden[0] as Float64Array)
         expectClose(await ends.logits(Float32Array.from(outputOf(expected)), { patches }), expected.logits)
       }
       const base = await oracle(model, someTokens)
-      expectClose(ends.embed(someTokens), base.hidden[0] as Float64Array)
+      expectClose(await ends.embed(someTokens), base.hidden[0] as Float64Array)
       expectClose(await ends.logits(Float32Array.from(outputOf(base))), base.logits)
     })
   }
@@ -226,7 +226,7 @@ function describeEndsPatches({ loadEnds, expectClose }: EngineUnderTest): void {
       [{ deltas: [...a.deltas, ...inBlocks.deltas], scales: inBlocks.scales }, b].map((patch) => ends.loadPatch(patch)),
     )
     const patches = [...loaded, outside]
-    expectClose(ends.embed(someTokens, { patches }), expected.hidden[0] as Float64Array)
+    expectClose(await ends.embed(someTokens, { patches }), expected.hidden[0] as Float64Array)
     expectClose(await ends.logits(Float32Array.from(outputOf(expected)), { patches }), expected.logits)
   })
 
@@ -235,9 +235,9 @@ function describeEndsPatches({ loadEnds, expectClose }: EngineUnderTest): void {
     const model = randomModel(config, 63)
     const [ends, others] = [await loadEnds(model), await loadEnds(model)]
     const patches = [await ends.loadPatch(randomEndsPatch(config, 16))]
-    expect(() => others.embed(someTokens, { patches })).toThrow(expect.objectContaining(misuse))
+    await expect(others.embed(someTokens, { patches })).rejects.toMatchObject(misuse)
     patches[0]?.dispose()
-    expect(() => ends.embed(someTokens, { patches })).toThrow('disposed')
+    await expect(ends.embed(someTokens, { patches })).rejects.toThrow('disposed')
     await expect(ends.logits(new Float32Array(32), { patches })).rejects.toMatchObject(misuse)
   })
 }

@@ -78,7 +78,7 @@ describe('the budget for a small model', () => {
 describe('the budget for a model larger than the machine', () => {
   it('is as many blocks as fit, with the context that they leave room for', () => {
     const budget = decideBudget(profile, defaultPolicy, large, running)
-    expect(budget).toMatchObject({ kind: 'give', blocks: 7, sessions: 8 })
+    expect(budget).toMatchObject({ kind: 'give', blocks: 9, sessions: 8 })
     expect(budget.kind === 'give' && budget.maxLength).toBeGreaterThan(shortestLength)
     expect(used(budget, large)).toBeLessThanOrEqual(16 * gibibyte)
   })

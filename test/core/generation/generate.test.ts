@@ -111,7 +111,7 @@ describe('generating', () => {
     const tokens = [0, ...toyTokenizer.encode('a tale ')]
     for (let i = 0; i < 12; i++) {
       const session = createToyRunner(whole).openSession({ maxLength: 64 })
-      const hidden = await session.forward(toyEnds.embed(tokens))
+      const hidden = await session.forward(await toyEnds.embed(tokens))
       tokens.push(sample(await toyEnds.logits(hidden.subarray(hidden.length - toyConfig.hiddenSize))))
     }
     expect(text).toBe(toyTokenizer.decode(tokens.slice(8)))

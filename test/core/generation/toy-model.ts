@@ -131,7 +131,7 @@ export const toyEnds: ModelEnds = {
   numericsClass,
   loadPatch: lacking.loadPatch,
   weightBytes: 0,
-  embed: (tokens) => Float32Array.from(tokens.flatMap(embedding)),
+  embed: async (tokens) => Float32Array.from(tokens.flatMap(embedding)),
   async logits(hidden) {
     const logits = new Float32Array((hidden.length / hiddenSize) * vocabularySize)
     for (let i = 0; i < logits.length; i++) {

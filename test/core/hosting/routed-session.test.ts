@@ -4,8 +4,8 @@ import type { Pipeline } from '#core/generation/pipeline.ts'
 import { createToyRunner, toyEnds } from '../generation/toy-model.ts'
 import { createToySwarm, tell } from './toy-swarm.ts'
 
-const prompt = toyEnds.embed([0, 5, 9, 4, 7, 3])
-const token = toyEnds.embed([8])
+const prompt = await toyEnds.embed([0, 5, 9, 4, 7, 3])
+const token = await toyEnds.embed([8])
 
 describe('a routed session', () => {
   test('is a pipeline to generate through', async () => {
@@ -81,7 +81,7 @@ describe('a routed session', () => {
   })
 
   test('replays longer than a chunk of history are exact', async () => {
-    const long = toyEnds.embed(Array.from({ length: 300 }, (_, i) => i % 30))
+    const long = await toyEnds.embed(Array.from({ length: 300 }, (_, i) => i % 30))
     const alone = createToyRunner({ start: 0, end: 5 }).openSession({ maxLength: 400 })
     const expected = [await alone.forward(long), await alone.forward(token), await alone.forward(token)]
 

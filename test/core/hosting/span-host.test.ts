@@ -20,8 +20,10 @@ function request(number: number, changes: Partial<SessionRequest> = {}): Session
   return { sessionId, modelDigest, span, maxLength: 50, hiddenSize, ...changes }
 }
 
+const manyHidden = await toyEnds.embed(Array.from({ length: 300 }, (_, i) => i % 30))
+
 function hidden(tokens: number): Float32Array {
-  return toyEnds.embed(Array.from({ length: tokens }, (_, i) => i % 30))
+  return manyHidden.slice(0, tokens * hiddenSize)
 }
 
 /** A runner whose steps wait until the test lets them go, and which notes who ran. */

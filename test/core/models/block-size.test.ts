@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import type { ModelConfig } from '#contracts/model/manifest.ts'
-import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes, storedBytes } from '#core/models/block-size.ts'
+import {
+  blockWeightBytes,
+  cacheBytesPerPosition,
+  endsWeightBytes,
+  modelWeightBytes,
+  storedBytes,
+} from '#core/models/block-size.ts'
 import { elementCount, expectedTensors } from '#core/models/expected-tensors.ts'
 
 const seedling: ModelConfig = {
@@ -20,24 +26,33 @@ const seedling: ModelConfig = {
 }
 
 describe('sizes of a model', () => {
+  const attention = 2 * 128 * 128 + 2 * 64 * 128
+  const feedForward = 3 * 352 * 128
+  const embedding = 2048 * 128
+
   it('count the nine tensors of a block as float32', () => {
-    const attention = 2 * 128 * 128 + 2 * 64 * 128
-    const feedForward = 3 * 352 * 128
-    expect(blockWeightBytes(seedling)).toBe(4 * (attention + feedForward + 2 * 128))
+    expect(blockWeightBytes(seedling, 'float32')).toBe(4 * (attention + feedForward + 2 * 128))
   })
 
   it('count what a relative adds to a block', () => {
     const extra = (config: Partial<ModelConfig>) =>
-      blockWeightBytes({ ...seedling, ...config }) - blockWeightBytes(seedling)
+      blockWeightBytes({ ...seedling, ...config }, 'float32') - blockWeightBytes(seedling, 'float32')
     expect(extra({ attentionBias: true })).toBe(4 * (128 + 64 + 64))
     expect(extra({ queryKeyNorm: true })).toBe(4 * 2 * 32)
     expect(extra({ slidingWindow: 64, ropeScaling: { kind: 'linear', factor: 2 } })).toBe(0)
   })
 
-  it('count a tied embedding once and an untied head besides', () => {
-    const embedding = 2048 * 128
-    expect(endsWeightBytes(seedling)).toBe(4 * (embedding + 128))
-    expect(endsWeightBytes({ ...seedling, tiedHead: false })).toBe(4 * (2 * embedding + 128))
+  it('count matrices by their format, with the scales of their groups, and vectors as float32', () => {
+    const matrices = attention + feedForward
+    expect(blockWeightBytes(seedling, 'float16')).toBe(2 * matrices + 4 * 2 * 128)
+    expect(blockWeightBytes(seedling, 'int8')).toBe(matrices + (4 * matrices) / 128 + 4 * 2 * 128)
+    expect(blockWeightBytes(seedling, 'int4')).toBe(matrices / 2 + (4 * matrices) / 32 + 4 * 2 * 128)
+  })
+
+  it('count a head beside the embedding, tied or not, and never in less than eight bits', () => {
+    expect(endsWeightBytes(seedling, 'float32')).toBe(4 * (2 * embedding + 128))
+    expect(endsWeightBytes({ ...seedling, tiedHead: false }, 'float32')).toBe(4 * (2 * embedding + 128))
+    expect(endsWeightBytes(seedling, 'int4')).toBe(endsWeightBytes(seedling, 'int8'))
   })
 
   it('count keys and values of one position in one block', () => {
@@ -45,8 +60,9 @@ describe('sizes of a model', () => {
   })
 
   it('add up to the whole model', () => {
-    const elements = expectedTensors(seedling).reduce((sum, { shape }) => sum + elementCount(shape), 0)
-    expect(8 * blockWeightBytes(seedling) + endsWeightBytes(seedling)).toBe(4 * elements)
+    const untied = { ...seedling, tiedHead: false }
+    const elements = expectedTensors(untied).reduce((sum, { shape }) => sum + elementCount(shape), 0)
+    expect(modelWeightBytes(untied, 'float32')).toBe(4 * elements)
   })
 
   it('count stored bytes by each tensor’s own type', () => {

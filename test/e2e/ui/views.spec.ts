@@ -21,6 +21,11 @@ const onlyOn: Partial<Record<ScenarioName, readonly Screen[]>> = {
   gpu: ['dashboard'],
   unknown: ['dashboard'],
   loading: ['dashboard'],
+  measuring: ['dashboard'],
+  'engine-restarting': ['dashboard'],
+  'engine-failed': ['dashboard'],
+  'engine-chosen': ['dashboard'],
+  unmeasured: ['dashboard'],
   'on-battery': ['dashboard'],
   'short-of-memory': ['dashboard'],
   'many-peers': ['dashboard'],
@@ -173,6 +178,113 @@ test('everything can be done by keyboard: navigate, generate, stop, pause, resum
   await expectAccessible(page)
   await page.keyboard.press('Escape')
   await expect(page.getByRole('dialog')).toHaveCount(0)
+})
+
+async function openEngines(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Compare and choose' }).click()
+  await expect(page.getByRole('dialog', { name: 'Engines of this machine' })).toBeVisible()
+}
+
+for (const scenario of ['hosting', 'unmeasured', 'engine-chosen', 'failing', 'hostile'] as const) {
+  test(`the engines of "${scenario}" are accessible in light and dark and fit 320 pixels`, async ({ page }) => {
+    const { complaints } = await guard(page)
+    await open(page, 'dashboard', scenario)
+    await openEngines(page)
+    await settled(page, scenario)
+    await expectAccessible(page)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await expectAccessible(page, ['color-contrast'])
+    await page.setViewportSize({ width: 320, height: 640 })
+    await expectNoSidewaysScroll(page)
+    const overflow = await page.getByRole('dialog').evaluate((dialog) => dialog.scrollWidth - dialog.clientWidth)
+    expect(overflow).toBe(0)
+    expect(complaints).toEqual([])
+  })
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`the engines in ${colorScheme} are written to the test output`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme })
+    const shots = ['hosting', 'unmeasured', 'measuring', 'engine-restarting', 'engine-failed', 'engine-chosen'] as const
+    for (const scenario of shots) {
+      await open(page, 'dashboard', scenario)
+      await settled(page, scenario)
+      const path = `test-output/screenshots/engine-${scenario}-${colorScheme}`
+      await page.screenshot({ path: `${path}.png`, fullPage: true })
+      if (!['hosting', 'unmeasured'].includes(scenario)) continue
+      await openEngines(page)
+      await page.getByRole('dialog').screenshot({ path: `${path}-dialog.png` })
+    }
+    await page.setViewportSize({ width: 320, height: 640 })
+    await open(page, 'dashboard', 'hosting')
+    await openEngines(page)
+    await page.screenshot({ path: `test-output/screenshots/engine-narrow-${colorScheme}.png` })
+  })
+}
+
+test('the engine in use is named with its speed and the reason, by keyboard compared, chosen, and left to itself again', async ({
+  page,
+}) => {
+  await open(page, 'dashboard', 'hosting')
+  const card = page.getByTestId('engine')
+  await expect(card).toContainText('ONNX Runtime on the processor, 8-bit weights (int8)')
+  await expect(card).toContainText('about 31 words a second')
+  await page.getByRole('button', { name: 'Compare and choose' }).focus()
+  await page.keyboard.press('Enter')
+  const dialog = page.getByRole('dialog')
+  await expect(dialog.getByTestId('engine-row').filter({ hasText: 'in use' })).toContainText('int8')
+  await expect(dialog).toContainText('The optional package @tensorflow/tfjs-node-gpu is not installed.')
+
+  const choice = dialog.getByRole('combobox', { name: 'What to use' })
+  const use = dialog.getByRole('button', { name: 'Use it' })
+  await expect(use).toBeDisabled()
+  await choice.selectOption('tfjs-wasm float32')
+  await choice.focus()
+  await page.keyboard.press('Tab')
+  await expect(use).toBeFocused()
+  await page.keyboard.press('Enter')
+  await expect(dialog.getByTestId('chosen')).toContainText('TensorFlow.js in WebAssembly with exact weights')
+  await expect(dialog.getByTestId('engine-row').filter({ hasText: 'in use' })).toContainText('TensorFlow.js')
+  await choice.selectOption('')
+  await use.click()
+  await expect(dialog.getByTestId('chosen')).toHaveText('What was measured decides again.')
+  await page.keyboard.press('Escape')
+  await expect(dialog).toHaveCount(0)
+  await expect(page.getByRole('button', { name: 'Compare and choose' })).toBeFocused()
+  await expect(card).toContainText('8-bit weights (int8)')
+})
+
+test('engines are measured with progress, and a measurement can be stopped', async ({ page }) => {
+  await open(page, 'dashboard', 'unmeasured', 60)
+  await expect(page.getByTestId('engine')).toContainText('The model is small')
+  await openEngines(page)
+  const dialog = page.getByRole('dialog')
+  await expect(dialog.getByTestId('empty')).toContainText('No figures yet')
+  await dialog.getByRole('button', { name: 'Measure now' }).click()
+  await expect(dialog.getByRole('progressbar', { name: 'Measured' })).toBeVisible()
+  await expect(dialog).toContainText('2 of 7: ONNX Runtime, 16-bit weights (float16)')
+  await dialog.getByRole('button', { name: 'Stop measuring' }).click()
+  await expect(dialog.getByTestId('measured')).toHaveText(/^Stopped\./)
+  await dialog.getByRole('button', { name: 'Measure now' }).click()
+  await expect(dialog.getByTestId('measured')).toHaveText(/^Measured\./)
+  await expect(dialog.getByTestId('engine-row')).toHaveCount(7)
+})
+
+test('while its engines are measured the dashboard says how far that is', async ({ page }) => {
+  await open(page, 'dashboard', 'measuring')
+  await expect(page.getByRole('heading', { name: 'Measuring what this machine computes with best' })).toBeVisible()
+  await expect(page.getByRole('main')).toContainText('2 of 7 ways to run seedling tried.')
+  await expect(page.getByTestId('state')).toHaveText(/Measuring · 2 of 7 ways/)
+})
+
+test('out of reach of its node the page keeps what it knows of engines and changes nothing', async ({ page }) => {
+  await open(page, 'dashboard', 'hosting')
+  await expect(page.getByTestId('engine')).toContainText('about 31 words a second')
+  await page.evaluate('views.lose()')
+  await expect(page.getByRole('alert')).toBeVisible()
+  await openEngines(page)
+  await expect(page.getByTestId('engine-row')).toHaveCount(7)
+  await expect(page.getByRole('button', { name: 'Measure again' })).toBeDisabled()
 })
 
 test('a pause can be given a length and is ended from either place', async ({ page }) => {

@@ -2,9 +2,9 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { tensorNames } from '#contracts/model/manifest.ts'
 import { PatchMismatchError } from '#core/errors.ts'
 import type { TrainedParameter } from '#core/ports/engine.ts'
-import type { OptimizerStep, TrainingExample } from '#core/ports/training-engine.ts'
+import type { OptimizerStep, TrainingEngine, TrainingExample } from '#core/ports/training-engine.ts'
 import { createTrainingEngine } from '#engines/training/training-engine.ts'
-import { createRemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
+import { describeTrainingEngine } from '#test/compliance/training-engine.ts'
 import { randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
 import { startTestWorkers, type TestWorkers, transports } from './workers.ts'
 
@@ -35,11 +35,22 @@ afterEach(async () => {
 
 async function begin(start: (typeof transports)[keyof typeof transports]) {
   workers = await startTestWorkers(start, { entry: 'training-worker.ts' })
-  await workers.publish(model)
-  const engine = createRemoteTrainingEngine(workers.client)
-  if (engine === null) throw new Error('the worker does not train')
-  return { engine, client: workers.client }
+  return { engine: trainingOf(workers), client: workers.client }
 }
+
+function trainingOf({ training }: TestWorkers): TrainingEngine {
+  if (training === null) throw new Error('the worker does not train')
+  return training
+}
+
+describeTrainingEngine(
+  'the training engine in a child process',
+  async () => {
+    const own = await startTestWorkers(transports['a child process'], { entry: 'training-worker.ts' })
+    return { ...trainingOf(own), dispose: own.dispose }
+  },
+  { tolerance: 2e-5 },
+)
 
 for (const [name, start] of Object.entries(transports)) {
   describe(`training in ${name}`, () => {
@@ -53,8 +64,8 @@ for (const [name, start] of Object.entries(transports)) {
       expect(await there.squaredGradients(batch)).toEqual(await here.squaredGradients(batch))
       for (let i = 0; i < 2; i++) expect(await there.step(batch, adam)).toEqual(await here.step(batch, adam))
       expect(there.optimizerStateBytes).toBe(here.optimizerStateBytes)
-      expect(await there.exportOptimizer()).toEqual(here.exportOptimizer())
-      for (const index of parameters.keys()) expect(await there.values(index)).toEqual(here.values(index))
+      expect(await there.exportOptimizer()).toEqual(await here.exportOptimizer())
+      for (const index of parameters.keys()) expect(await there.values(index)).toEqual(await here.values(index))
       await Promise.all([here.dispose(), there.dispose()])
     })
 

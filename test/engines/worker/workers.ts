@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Engine } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
+import type { TrainingEngine } from '#core/ports/training-engine.ts'
 import type { ComputeProcess } from '#engines/worker/channel.ts'
 import { startChildProcess } from '#engines/worker/child-process.ts'
 import { type ComputeClient, type ComputeClientInit, startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
+import { createRemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
 import { startWorkerThread } from '#engines/worker/worker-thread.ts'
 import { publishModel, readsSincePublished } from './published-models.ts'
 
@@ -18,6 +20,8 @@ export interface TestWorkers {
   readonly client: ComputeClient
   /** Publishes each model before it is loaded; afterwards the model's `reads` are those of the worker. */
   readonly engine: Engine
+  /** Likewise; null for a worker that does not train. */
+  readonly training: TrainingEngine | null
   /** Lets the workers find a model. */
   publish(model: ModelHandle): Promise<void>
   /** Those started so far, the last one last. */
@@ -54,6 +58,7 @@ export async function startTestWorkers(
   return {
     client,
     engine: publishing(createRemoteEngine(client), directory),
+    training: publishingTraining(createRemoteTrainingEngine(client), directory),
     started,
     publish: (model) => publishModel(directory, model),
     async dispose() {
@@ -79,4 +84,16 @@ function publishing(engine: Engine, directory: string): Engine {
     loadSpan: (model, span, options) => published(model, () => engine.loadSpan(model, span, options)),
     loadEnds: (model, options) => published(model, () => engine.loadEnds(model, options)),
   }
+}
+
+function publishingTraining(training: TrainingEngine | null, directory: string): TrainingEngine | null {
+  return (
+    training && {
+      ...training,
+      async loadTrainee(model, init) {
+        await publishModel(directory, model)
+        return training.loadTrainee(model, init)
+      },
+    }
+  )
 }
