@@ -131,7 +131,9 @@ export function engineCard(status: NodeStatus, overview: EngineOverview | null):
   if (hosting.kind === 'loading' && hosting.again) {
     return {
       title,
-      lines: ['It broke, and is being started again. Texts that ran through this machine went to others.'],
+      lines: [
+        'It broke, and is being started again. Texts that ran through it go on where others hold the same blocks.',
+      ],
     }
   }
   if (hosting.kind === 'failed' && hosting.code === 'engine-failed') {
@@ -155,9 +157,12 @@ export function wishInWords({ backend, format }: EngineWish): string {
   return format === null ? engineName(backend) : `${engineName(backend)} with ${formatWords[format]}`
 }
 
+/** What a runtime said is worth two lines: people search for it. */
+const longestQuote = 160
+
 function param(params: Extract<EngineAvailability, { kind: 'unavailable' }>['params'], name: string): string | null {
   const value = params[name]
-  const shown = typeof value === 'string' ? displayText(value) : ''
+  const shown = typeof value === 'string' ? displayText(value, longestQuote) : ''
   return shown === '' ? null : shown
 }
 
@@ -201,7 +206,7 @@ const triedHow: ReadonlyMap<string, string> = new Map([
 
 /** Why there are no figures for one way to hold the weights. */
 export function failedInWords({ reason, detail }: Extract<EngineMeasurement['outcome'], { kind: 'failed' }>): string {
-  const said = displayText(detail)
+  const said = displayText(detail, longestQuote)
   switch (reason) {
     case 'not-enough-memory':
       return 'Not measured: one block did not fit into the free memory.'

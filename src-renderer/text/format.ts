@@ -147,11 +147,11 @@ export function shortPeerId(peerId: string): string {
 /** Control characters and those that turn the direction of text: they could make a name lie about its neighbours. */
 const unsafeCharacters = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
 
-/** Text from others, fit to stand in a line of our own: one line, 64 characters at most, nothing invisible. */
-export function displayText(text: string): string {
+/** Text from others, fit to stand in a line of our own: one line, `longest` characters at most, nothing invisible. */
+export function displayText(text: string, longest = 64): string {
   const clean = text.normalize('NFC').replace(unsafeCharacters, '').trim()
   const characters = Array.from(clean)
-  return characters.length <= 64 ? clean : `${characters.slice(0, 63).join('')}…`
+  return characters.length <= longest ? clean : `${characters.slice(0, longest - 1).join('')}…`
 }
 
 /** A peer's name if it gave one that can be read, else the end of its id. */

@@ -34,7 +34,7 @@ const telling = ['avx512f', 'avx2', 'fma', 'f16c', 'sve', 'neon', 'asimd']
 function simdInWords(simd: readonly string[]): string {
   if (simd.length === 0) return 'no vector instructions'
   const known = telling.filter((name) => simd.includes(name))
-  return (known.length > 0 ? known : simd.slice(0, 4)).map(displayText).join(', ')
+  return (known.length > 0 ? known : simd.slice(0, 4)).map((name) => displayText(name)).join(', ')
 }
 
 function memoryRow(memory: HardwareProfile['memory']): HardwareRow {

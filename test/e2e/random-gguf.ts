@@ -17,7 +17,7 @@ export async function writeRandomGguf(path: string, shape: Shape, dtype: Dtype):
     vocabularySize: 512,
     rmsNormEpsilon: 1e-5,
     ropeTheta: 10_000,
-    ropeStyle: 'adjacent',
+    ropeStyle: 'interleaved',
     tiedHead: false,
   }
   const blocks = Array.from({ length: shape.blockCount }, (_, index) => blockTensors(config, index)).flat()

@@ -1,6 +1,6 @@
 /**
  * A program for tests: opens and drops sessions through the product's compute worker, and prints as JSON what the worker
- * and this process hold after the first hundred and after a thousand more.
+ * and this process hold after the first few hundred, when what runs often has been compiled, and after a thousand more.
  */
 import { setImmediate } from 'node:timers/promises'
 import { createDataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'

@@ -3,9 +3,9 @@
  * block can be loaded and dropped alone (docs/decisions/0003 has the measurements).
  */
 import { env, type InferenceSession, Tensor } from 'onnxruntime-node'
-import type { ModelConfig } from '#contracts/model/manifest.ts'
+import { type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
 import type { WeightFormat } from '#core/ports/engine.ts'
-import type { ModelHandle, StoredTensor } from '#core/ports/model-store.ts'
+import type { ModelHandle } from '#core/ports/model-store.ts'
 import type { PreparedFile, WeightCache } from '#core/ports/weight-cache.ts'
 import {
   type BlockProduct,
@@ -57,11 +57,10 @@ export function createOnnxruntimeBackend({ weightCache }: { weightCache: WeightC
       }
     },
     async loadHead(model, options) {
-      const stored = await readHeadMatrix(model, options)
-      const format = headFormat(options.format, stored)
+      const format = headFormat(options.format, model)
       const layout = layOutHead(model.manifest.config, format)
       const source: PartSource = async function* () {
-        yield stored
+        yield await readHeadMatrix(model, options)
       }
       const file = await prepare(model, { part: 'head', format, layout, source }, options)
       try {
@@ -117,8 +116,10 @@ function usefulThreads({ byteLength }: PartLayout, { threads }: LinearOptions): 
 }
 
 /** The head decides between close candidates: four bits only where the model's file has no more than that. */
-function headFormat(format: WeightFormat, { dtype }: StoredTensor): WeightFormat {
-  return format === 'int4' && dtype !== 'Q4_0' ? 'int8' : format
+function headFormat(format: WeightFormat, { manifest: { config, tensors } }: ModelHandle): WeightFormat {
+  const name = config.tiedHead ? tensorNames.embedding : tensorNames.head
+  const stored = tensors.find((tensor) => tensor.name === name)
+  return format === 'int4' && stored?.dtype !== 'Q4_0' ? 'int8' : format
 }
 
 /** Keeps `file` for gradients, which want the weights as floats; frees sessions and file when disposed. */
@@ -138,8 +139,10 @@ function createBlockProducts(
     async run(product, x) {
       const session = sessions.get(product)
       if (!session) throw new RangeError(`no product ${product}`)
-      const feeds = { ...nothing, [inputOf(product)]: matrix(x, widths[inputOf(product)] ?? 1) }
-      return floatsOf(await session.run(feeds, [outputOf(product)]), outputOf(product))
+      const width = widths[inputOf(product)] ?? 1
+      const feeds = { ...nothing, [inputOf(product)]: matrix(paired(x, width), width) }
+      const output = floatsOf(await session.run(feeds, [outputOf(product)]), outputOf(product))
+      return output.subarray(0, (x.length / width) * rowsOf(layout, product))
     },
     floats: (product) => readMatrix(file.path, layout, product),
     async dispose() {
@@ -153,11 +156,11 @@ function createBlockProducts(
     async finish(attended, residual, gain) {
       const feeds = {
         ...nothing,
-        attended: matrix(attended, finishWidths.attended),
-        residual: matrix(residual, finishWidths.residual),
+        attended: matrix(paired(attended, finishWidths.attended), finishWidths.attended),
+        residual: matrix(paired(residual, finishWidths.residual), finishWidths.residual),
         gain: new Tensor('float32', gain, [gain.length]),
       }
-      return floatsOf(await joint.run(feeds, ['finished']), 'finished')
+      return floatsOf(await joint.run(feeds, ['finished']), 'finished').subarray(0, residual.length)
     },
   }
 }
@@ -167,8 +170,8 @@ function createHeadProduct(layout: PartLayout, session: InferenceSession): HeadP
   return {
     weightBytes: layout.byteLength,
     async run(x) {
-      const outputs = await session.run({ [inputOf('head')]: matrix(x, columns) }, [outputOf('head')])
-      return floatsOf(outputs, outputOf('head'))
+      const outputs = await session.run({ [inputOf('head')]: matrix(paired(x, columns), columns) }, [outputOf('head')])
+      return floatsOf(outputs, outputOf('head')).subarray(0, (x.length / columns) * rowsOf(layout, 'head'))
     },
     dispose: () => release([session]),
   }
@@ -176,6 +179,17 @@ function createHeadProduct(layout: PartLayout, session: InferenceSession): HeadP
 
 async function release(sessions: Iterable<InferenceSession>): Promise<void> {
   await Promise.all([...new Set(sessions)].map((session) => session.release()))
+}
+
+/**
+ * `x` with a row of zeros more where it has an odd number of rows. The int8 kernels take rows by twos and a single last one in
+ * another order of adding up; with this, a row comes out the same to the bit whatever rows come with it.
+ */
+function paired(x: Float32Array, columns: number): Float32Array {
+  if ((x.length / columns) % 2 === 0) return x
+  const padded = new Float32Array(x.length + columns)
+  padded.set(x)
+  return padded
 }
 
 const matrix = (x: Float32Array, columns: number): Tensor => new Tensor('float32', x, [x.length / columns, columns])

@@ -17,7 +17,7 @@ const config = tinyConfig()
 const formats = ['float32', 'float16', 'int8', 'int4'] as const
 
 /** Names that a node takes and nothing gives. */
-function missing({ weights, inputs, nodes, outputs }: OnnxGraph): string[] {
+function missing({ weights = [], inputs, nodes, outputs }: OnnxGraph): string[] {
   const given = new Set([...weights, ...inputs].map(({ name }) => name))
   const wanted = [...nodes.flatMap((node) => node.inputs), ...outputs.map(({ name }) => name)]
   for (const name of nodes.flatMap((node) => node.outputs)) given.add(name)
@@ -59,7 +59,7 @@ describe.each(formats)('graphs in %s', (format) => {
   test('of one product hold its weights alone', () => {
     const layout = layOutBlock(config, format)
     for (const product of blockProducts) {
-      const { weights, inputs, outputs } = productGraph(layout, product)
+      const { weights = [], inputs, outputs } = productGraph(layout, product)
       const names = format.startsWith('int') ? [codesOf(product), scalesOf(product)] : [product]
       expect(weights.map(({ name }) => name)).toEqual(names)
       expect(inputs.map(({ name }) => name)).toEqual([inputOf(product)])

@@ -113,7 +113,7 @@ describe('the comparison of engines', () => {
         const words = unavailableInWords(availability)
         expect(words).toMatch(/^[A-Z]/)
         expect(words).not.toMatch(/undefined|function|\[object/)
-        expect(words?.length).toBeLessThan(200)
+        expect(words?.length).toBeLessThan(400)
       }),
     )
     expect(failedInWords({ kind: 'failed', reason: 'failed', detail: '\u0007' })).toBe('It failed.')
