@@ -21,6 +21,7 @@ import { createEndsHandlers } from './serve-ends.ts'
 import { createSessionNotices, createSpanHandlers } from './serve-spans.ts'
 import { createTrainingHandlers } from './serve-training.ts'
 import { createServedParts } from './served-parts.ts'
+import { createStayAwake } from './stay-awake.ts'
 import { toWireError } from './wire-error.ts'
 
 export interface ServeComponents {
@@ -36,6 +37,7 @@ export interface ServeComponents {
 export function serveCompute({ channel, engine, training, openModel, exit }: ServeComponents): void {
   const parts = createServedParts()
   const calls = new Map<number, AbortController>()
+  const stayAwake = createStayAwake()
   const send = (head: FromWorker, arrays: readonly WireArray[] = []) => channel.send({ head, arrays })
   const handlerParts = {
     engine,
@@ -78,6 +80,7 @@ export function serveCompute({ channel, engine, training, openModel, exit }: Ser
       send({ kind: 'failed', call, error: toWireError(error) })
     } finally {
       calls.delete(call)
+      stayAwake()
     }
   }
 
