@@ -8,6 +8,7 @@ import { sparseProduct } from '../kernels/sparse-delta.ts'
 import type { Pointer, Workspace } from '../kernels/workspace.ts'
 import type { BlockProduct, BlockProducts } from '../shared/linear-backend.ts'
 import type { BlockVectors, VectorRole } from './block-vectors.ts'
+import { giveBack } from './give-back.ts'
 import type { BlockChanges, SessionPatches } from './loaded-patch.ts'
 import type { RotaryTables } from './rotary-tables.ts'
 import type { SessionCache } from './session-cache.ts'
@@ -96,7 +97,9 @@ export function createBlockForward({ workspace, kernels, rotary, config }: Block
   ): Promise<Pointer> {
     const { width, outputWidth } = widths[name]
     const rows = segments.reduce((sum, segment) => sum + segment.rows, 0)
-    const output = place(name, await block.products.run(name, workspace.floats(input, rows * width)))
+    const result = await block.products.run(name, workspace.floats(input, rows * width))
+    const output = place(name, result)
+    giveBack(result)
     for (const segment of segments) {
       for (const { delta, offset } of changesOf(segment, block)?.deltas[name] ?? []) {
         sparseProduct(kernels, workspace, delta, {

@@ -30,6 +30,7 @@ import { EngineMisuseError } from '../shared/misuse.ts'
 import { splitPatch } from '../shared/patch-split.ts'
 import { type Block, createBlockForward, type Segment } from './block-forward.ts'
 import { vectorBytes } from './block-vectors.ts'
+import { giveBack } from './give-back.ts'
 import { combinePatches, type PackedPatch, packPatch, type SessionPatches } from './loaded-patch.ts'
 import { createPagePool } from './page-pool.ts'
 import { createRotaryTables } from './rotary-tables.ts'
@@ -102,13 +103,17 @@ export function createSpanRunner(init: SpanRunnerInit): SpanRunner {
     const segments = layOutRows(steps, piece)
     const first = (steps[0]?.session.span.start ?? span.start) - span.start
     const count = steps[0] ? spanLength(steps[0].session.span) : 0
-    let x = gatherRows(steps, piece, hiddenSize)
+    const input = gatherRows(steps, piece, hiddenSize)
+    let x = input
     for (let place = 0; place < count; place++) {
       signal?.throwIfAborted()
-      x = await blockForward.run(blocks[first + place] as Block, place, segments, x)
+      const y = await blockForward.run(blocks[first + place] as Block, place, segments, x)
+      if (x !== input) giveBack(x) // the input may be the caller's
+      x = y
     }
     signal?.throwIfAborted()
     scatterRows(x, piece, outputs, hiddenSize)
+    if (x !== input) giveBack(x)
   }
 
   /** Reserves `owned` and runs `work` in its turn. Whatever takes memory runs in a turn: see `createBlockForward`. */

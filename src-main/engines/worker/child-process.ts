@@ -81,11 +81,10 @@ function environmentForChild(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv 
 }
 
 /**
- * glibc's: what a runtime takes while it packs weights goes back to the system when it is freed, instead of staying between
- * what is kept (measured: a tenth of the weights). Below 3 MB it stays: a prefill's activations are of that size, and with
- * 1 MB it took a third longer. Others ignore it.
+ * glibc's: an arena for each of a runtime's threads keeps what they free apart from each other. A fixed threshold for memory of
+ * its own (MALLOC_MMAP_THRESHOLD_) was tried: 1 MB saved a tenth of the weights and made a prefill a third longer.
  */
-const allocator = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: String(3 * 1024 ** 2) }
+const allocator = { MALLOC_ARENA_MAX: '2' }
 
 /** A line that says what went wrong, as Node, V8 and the C++ libraries write them. */
 const complaint = /^(Uncaught )?\w*Error\b|^\w+ \[ERR_|\bfatal\b|^terminate called|assertion/i
