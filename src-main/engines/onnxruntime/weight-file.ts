@@ -4,6 +4,7 @@
  */
 
 import { open } from 'node:fs/promises'
+import { storedBytes } from '#contracts/model/manifest.ts'
 import { ModelFormatError, ModelUnsupportedError } from '#core/errors.ts'
 import { halfTable } from '#core/numerics/half-floats.ts'
 import type { StoredTensor } from '#core/ports/model-store.ts'
@@ -83,10 +84,11 @@ async function writeIntegers({ columns, format }: PartMatrix, pieces: AsyncItera
   const scales: Float32Array[] = []
   let written = 0
   for await (const piece of pieces) {
-    const quantised = quantisePiece(piece, columns, format)
-    scales.push(quantised.scales)
-    await append(quantised.codes)
-    written += quantised.codes.byteLength
+    for (const quantised of quantisePiece(piece, columns, format)) {
+      scales.push(quantised.scales)
+      await append(quantised.codes)
+      written += quantised.codes.byteLength
+    }
   }
   await padToPage(written, append)
   for (const part of scales) await append(bytesOf(part))
@@ -96,19 +98,28 @@ async function writeIntegers({ columns, format }: PartMatrix, pieces: AsyncItera
   )
 }
 
-/** Stored 4-bit blocks of the same grouping are taken as they are; everything else is rounded anew. */
-function quantisePiece(
+/** Weights that are floats at a time: a head's would be four times as large as what becomes of them. */
+const slabElements = 1 << 20
+
+/** Stored 4-bit blocks of the same grouping are taken as they are; everything else is rounded anew, some rows at a time. */
+function* quantisePiece(
   piece: StoredTensor,
   columns: number,
   { quantisation }: Extract<MatrixFormat, { kind: 'integers' }>,
-): QuantisedMatrix {
+): Generator<QuantisedMatrix> {
   if (piece.dtype === 'Q4_0' && quantisation.bits === 4 && quantisation.group === 32) {
     const relayed = relayQ40(piece.bytes, halfTable())
     checkFinite(relayed.scales, (at, scale) => new ModelFormatError(piece.name, `the scale of block ${at} is ${scale}`))
-    return relayed
+    yield relayed
+    return
   }
-  const values = decodeWeights(piece)
-  return quantise(values, values.length / columns, columns, quantisation)
+  const rowBytes = storedBytes(piece.dtype, columns)
+  const slabBytes = Math.max(1, Math.floor(slabElements / columns)) * rowBytes
+  for (let start = 0; start < piece.bytes.byteLength; start += slabBytes) {
+    const bytes = piece.bytes.subarray(start, start + slabBytes)
+    const values = decodeWeights({ ...piece, bytes }, (start / rowBytes) * columns)
+    yield quantise(values, values.length / columns, columns, quantisation)
+  }
 }
 
 function floatsAs(type: 'float32' | 'float16', piece: StoredTensor): Float32Array | Float16Array | Uint8Array {

@@ -32,9 +32,9 @@ export async function readStored(
  * A tensor's numbers. Throws `ModelFormatError` for one that is not finite: rounded to integers it would become a wrong
  * weight without a word, and as a float it would turn every answer into nothing.
  */
-export function decodeWeights({ name, dtype, bytes }: Pick<StoredTensor, 'name' | 'dtype' | 'bytes'>) {
+export function decodeWeights({ name, dtype, bytes }: Pick<StoredTensor, 'name' | 'dtype' | 'bytes'>, first = 0) {
   const values = decodeFloats(dtype, bytes)
-  checkFinite(values, (at, value) => new ModelFormatError(name, `element ${at} is ${value}`))
+  checkFinite(values, (at, value) => new ModelFormatError(name, `element ${first + at} is ${value}`))
   return values
 }
 
