@@ -5,12 +5,12 @@ import { blockTensors, elementCount, endTensors, type TensorShape } from './expe
 
 const float32Bytes = 4
 
-/** Bytes a weight, with its share of a group's float32 scale: groups of 128 for int8, of 32 for int4. */
+/** Bytes a weight, with its share of a group's scale and of the sum that the runtime keeps beside it: groups of 128 and 32. */
 const bytesPerWeight: Readonly<Record<WeightFormat, number>> = {
   float32: 4,
   float16: 2,
-  int8: 1 + 4 / 128,
-  int4: 0.5 + 4 / 32,
+  int8: 1 + 8 / 128,
+  int4: 0.5 + 8 / 32,
 }
 
 /** Weights of one block; all blocks of a Llama are alike. */

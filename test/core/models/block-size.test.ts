@@ -42,11 +42,11 @@ describe('sizes of a model', () => {
     expect(extra({ slidingWindow: 64, ropeScaling: { kind: 'linear', factor: 2 } })).toBe(0)
   })
 
-  it('count matrices by their format, with the scales of their groups, and vectors as float32', () => {
+  it('count matrices by their format, with the scales and sums of their groups, and vectors as float32', () => {
     const matrices = attention + feedForward
     expect(blockWeightBytes(seedling, 'float16')).toBe(2 * matrices + 4 * 2 * 128)
-    expect(blockWeightBytes(seedling, 'int8')).toBe(matrices + (4 * matrices) / 128 + 4 * 2 * 128)
-    expect(blockWeightBytes(seedling, 'int4')).toBe(matrices / 2 + (4 * matrices) / 32 + 4 * 2 * 128)
+    expect(blockWeightBytes(seedling, 'int8')).toBe(matrices + (8 * matrices) / 128 + 4 * 2 * 128)
+    expect(blockWeightBytes(seedling, 'int4')).toBe(matrices / 2 + (8 * matrices) / 32 + 4 * 2 * 128)
   })
 
   it('count a head beside the embedding, tied or not, and never in less than eight bits', () => {
