@@ -28,6 +28,15 @@ export const errorCodes = [
   'engine-failed',
   'patch-mismatch',
   'download-failed',
+  'patch-format',
+  'patch-not-found',
+  'wrong-base',
+  'patch-unavailable',
+  'quota-exceeded',
+  'data-format',
+  'run-not-found',
+  'run-state',
+  'training-failed',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { errorCodes } from '../errors.ts'
 import { spanSchema } from '../span.ts'
+import { patchNameSchema } from './patches.ts'
 
 export const maximumPromptCharacters = 200_000
 
@@ -31,6 +32,8 @@ export const generateRequestSchema = z.strictObject({
   sampling: samplingSchema.prefault({}),
   /** Use only this machine's blocks. */
   localOnly: z.boolean().default(false),
+  /** Digests, prefixes or tags of patches on this model, applied together in this text only. */
+  patches: z.array(patchNameSchema).max(8).default([]),
 })
 export type GenerateRequest = Readonly<z.infer<typeof generateRequestSchema>>
 export type GenerateInput = z.input<typeof generateRequestSchema>

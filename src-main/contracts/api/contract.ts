@@ -16,6 +16,34 @@ import {
 import { hardwareProfileSchema, policySchema } from './hardware.ts'
 import { ledgerListRequestSchema, ledgerListSchema, ledgerVerifyEventSchema } from './ledger.ts'
 import { modelSummarySchema, nodeStatusSchema } from './node.ts'
+import {
+  followSchema,
+  patchDetailSchema,
+  patchDiffRequestSchema,
+  patchDiffSchema,
+  patchExportSchema,
+  patchFetchEventSchema,
+  patchImportSchema,
+  patchListRequestSchema,
+  patchListSchema,
+  patchRequestSchema,
+  patchSearchRequestSchema,
+  patchShareSchema,
+  patchSummarySchema,
+  patchTagSchema,
+} from './patches.ts'
+import {
+  dataInspectEventSchema,
+  dataInspectRequestSchema,
+  runActionSchema,
+  runDetailSchema,
+  runPlanSchema,
+  runRequestSchema,
+  runSummarySchema,
+  trainRequestSchema,
+  uploadAnswerSchema,
+  uploadRequestSchema,
+} from './training.ts'
 
 /** Raised when a change would break a client of the version before; exchanged at connect. */
 export const apiVersion = 1
@@ -75,6 +103,38 @@ export const contract = {
   chat: {
     /** Ends with one `end` or `error` event; closing the iterator early stops the generation. */
     generate: procedure.input(generateRequestSchema).output(eventIterator(generateEventSchema)),
+  },
+  training: {
+    upload: procedure.input(uploadRequestSchema).output(uploadAnswerSchema),
+    /** Reads all of the data once: counts, examples, warnings. */
+    inspect: procedure.input(dataInspectRequestSchema).output(eventIterator(dataInspectEventSchema)),
+    /** What a request would do and take. Starts nothing. */
+    plan: procedure.input(trainRequestSchema).output(runPlanSchema),
+    /** Queues the run. Throws what the plan's obstacles say. */
+    start: procedure.input(trainRequestSchema).output(runSummarySchema),
+    runs: procedure.output(z.array(runSummarySchema)),
+    show: procedure.input(runRequestSchema).output(runDetailSchema),
+    /** The run now, and again after every change (at most four a second). Ends when the run is removed. */
+    watch: procedure.input(runRequestSchema).output(eventIterator(runDetailSchema)),
+    /** Throws `run-state` for what the run cannot do now. */
+    act: procedure.input(runActionSchema).output(z.strictObject({ run: runSummarySchema.nullable() })),
+  },
+  patches: {
+    list: procedure.input(patchListRequestSchema).output(patchListSchema),
+    /** The list now, and again after every change (at most four a second). */
+    watch: procedure.input(patchListRequestSchema).output(eventIterator(patchListSchema)),
+    show: procedure.input(patchRequestSchema).output(patchDetailSchema),
+    diff: procedure.input(patchDiffRequestSchema).output(patchDiffSchema),
+    /** Asks the swarm for patches on a base; what is found is in the list as `seen`. -> how many were found */
+    search: procedure.input(patchSearchRequestSchema).output(z.strictObject({ found: z.int().min(0) })),
+    /** Closing the iterator early stops it; what has arrived is kept. */
+    fetch: procedure.input(patchRequestSchema).output(eventIterator(patchFetchEventSchema)),
+    share: procedure.input(patchShareSchema).output(patchSummarySchema),
+    remove: procedure.input(patchRequestSchema).output(z.strictObject({})),
+    tag: procedure.input(patchTagSchema).output(z.strictObject({})),
+    follow: procedure.input(followSchema).output(z.strictObject({})),
+    import: procedure.input(patchImportSchema).output(patchSummarySchema),
+    export: procedure.input(patchExportSchema).output(z.strictObject({ path: z.string(), bytes: z.int().min(0) })),
   },
   ledger: {
     list: procedure.input(ledgerListRequestSchema).output(ledgerListSchema),

@@ -17,7 +17,10 @@ export const controlKind = 0
 export const maximumHiddenSize = 1 << 16
 export const maximumSessionLength = 1 << 24
 
-export const refusalReasons = ['paused', 'busy', 'wrong-model', 'wrong-span', 'too-long'] as const
+export const refusalReasons = ['paused', 'busy', 'wrong-model', 'wrong-span', 'too-long', 'unknown-patch'] as const
+
+/** Patches a session may ask for; the host fetches those it lacks. */
+export const maximumPatches = 8
 
 export const openSchema = z.strictObject({
   type: z.literal('open'),
@@ -26,6 +29,8 @@ export const openSchema = z.strictObject({
   span: spanSchema,
   maxLength: z.int().min(1).max(maximumSessionLength),
   hiddenSize: z.int().min(1).max(maximumHiddenSize),
+  /** Applied together, in this session only; left out when there are none. */
+  patches: z.array(digestSchema).min(1).max(maximumPatches).exactOptional(),
 })
 export const clientControlSchema = z.discriminatedUnion('type', [
   openSchema,
