@@ -57,7 +57,7 @@ export class PeerLostError extends CodedError {
   }
 }
 
-export type RefusalReason = 'paused' | 'busy' | 'wrong-model' | 'wrong-span' | 'too-long'
+export type RefusalReason = 'paused' | 'busy' | 'wrong-model' | 'wrong-span' | 'too-long' | 'unknown-patch'
 
 /** A host declined a session; another host may accept it. */
 export class SessionRefusedError extends CodedError {
@@ -94,5 +94,52 @@ export class PatchMismatchError extends CodedError {
 export class DownloadError extends CodedError {
   constructor(where: string, what: string, options?: Options) {
     super('download-failed', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
+export class PatchNotFoundError extends CodedError {
+  constructor(patch: string) {
+    super('patch-not-found', `no patch called ${patch}`, { patch })
+  }
+}
+
+/** No peer that can be reached has the patch, or none that has it serves it right. What had arrived is kept. */
+export class PatchUnavailableError extends CodedError {
+  constructor(digest: string, why: string, options?: Options) {
+    super('patch-unavailable', `patch ${digest}: ${why}`, { patch: digest, why }, options)
+  }
+}
+
+/** Something does not fit into the room it may take. `wanted` and `maximum` in bytes. */
+export class QuotaExceededError extends CodedError {
+  constructor(what: string, wanted: number, maximum: number) {
+    super('quota-exceeded', `${what}: ${wanted} bytes wanted, ${maximum} allowed`, { what, wanted, maximum })
+  }
+}
+
+/** A file of training data contradicts its format, or holds nothing to train on. `where` names the file and line. */
+export class DataFormatError extends CodedError {
+  constructor(where: string, what: string, options?: Options) {
+    super('data-format', `${where}: ${what}`, { where, what }, options)
+  }
+}
+
+export class RunNotFoundError extends CodedError {
+  constructor(run: string) {
+    super('run-not-found', `no run called ${run}`, { run })
+  }
+}
+
+/** A run cannot do that now: `state` says what it is doing. */
+export class RunStateError extends CodedError {
+  constructor(run: string, state: string, wanted: string) {
+    super('run-state', `run ${run} is ${state}: cannot ${wanted}`, { run, state, wanted })
+  }
+}
+
+/** Training came to numbers that are none. `what` says where; earlier checkpoints are kept. */
+export class TrainingFailedError extends CodedError {
+  constructor(what: string, options?: Options) {
+    super('training-failed', what, { what }, options)
   }
 }

@@ -16,7 +16,7 @@ import { createStopScanner } from './stop-strings.ts'
 export interface GenerateComponents {
   readonly config: Pick<ModelConfig, 'hiddenSize' | 'contextLength'>
   readonly tokenizer: Tokenizer
-  readonly ends: ModelEnds
+  readonly ends: Pick<ModelEnds, 'embed' | 'logits'>
   readonly clock: Clock
   readonly openPipeline: (request: PipelineRequest) => Promise<Pipeline>
   /** An integer in [0, 2^32), for requests without a seed. */

@@ -5,8 +5,8 @@
  */
 import type { Sampling } from '#contracts/api/chat.ts'
 import { CodedError } from '#contracts/errors.ts'
+import { createRandom } from '../numerics/random.ts'
 import { createDescendingOrder } from './descending.ts'
-import { createRandom } from './random.ts'
 
 export type SamplerOptions = Pick<Sampling, 'temperature' | 'topK' | 'topP'> & { readonly seed: number }
 

@@ -6,8 +6,9 @@ import type { Hop, HopReport } from '#contracts/api/chat.ts'
 import type { Digest } from '#contracts/digest.ts'
 import type { SessionOutcome } from '#contracts/receipt/ledger-entry.ts'
 import { PeerLostError } from '../errors.ts'
-import type { SpanRunner } from '../ports/engine.ts'
+import type { SessionInit, SpanRunner, SpanSession } from '../ports/engine.ts'
 import type { Swarm } from '../ports/swarm.ts'
+import type { PatchLoan, PatchShelf } from './patch-shelf.ts'
 import type { PlannedHop } from './plan-route.ts'
 import { createSessionEntry, type SessionEntryComponents } from './session-entry.ts'
 import { countStep, noTokens } from './token-counts.ts'
@@ -15,6 +16,8 @@ import { countStep, noTokens } from './token-counts.ts'
 export interface HopComponents extends SessionEntryComponents {
   readonly swarm: Pick<Swarm, 'openSession'> | null
   readonly local: SpanRunner | null
+  /** For sessions on `local`. */
+  readonly localPatches?: PatchShelf
   readonly newSessionId: () => string
 }
 
@@ -22,6 +25,7 @@ export interface HopRequest {
   readonly modelDigest: Digest
   readonly hiddenSize: number
   readonly maxLength: number
+  readonly patches: readonly Digest[]
 }
 
 export interface HopSession {
@@ -109,15 +113,16 @@ async function orHopFailure<T>(signal: AbortSignal | undefined, work: () => Prom
 }
 
 async function openRunner(
-  { swarm, local }: HopComponents,
-  { modelDigest, hiddenSize, maxLength }: HopRequest,
+  { swarm, local, localPatches }: HopComponents,
+  { modelDigest, hiddenSize, maxLength, patches }: HopRequest,
   { peerId, span, local: isLocal }: PlannedHop,
   sessionId: string,
   signal: AbortSignal | undefined,
 ): Promise<Runner> {
-  if (isLocal && local) return openLocal(local.openSession({ maxLength, span }))
+  if (isLocal && local) return openLocal(local, { maxLength, span }, await borrow(localPatches, patches, signal))
   if (swarm === null) throw new PeerLostError(peerId, 'this node is not in a swarm')
-  const request = { sessionId, modelDigest, span, maxLength, hiddenSize }
+  const wanted = patches.length > 0 ? { patches } : {}
+  const request = { sessionId, modelDigest, span, maxLength, hiddenSize, ...wanted }
   const session = await swarm.openSession(peerId, request, signal ? { signal } : {})
   return {
     async forward(hidden, position, options) {
@@ -130,13 +135,32 @@ async function openRunner(
   }
 }
 
-function openLocal(session: ReturnType<SpanRunner['openSession']>): Runner {
+async function borrow(
+  shelf: PatchShelf | undefined,
+  patches: readonly Digest[],
+  signal: AbortSignal | undefined,
+): Promise<PatchLoan | null> {
+  return shelf === undefined || patches.length === 0 ? null : await shelf.borrow(patches, signal)
+}
+
+function openLocal(runner: SpanRunner, init: SessionInit, loan: PatchLoan | null): Runner {
+  const session = openWith(runner, init, loan)
   return {
     forward: (hidden, _position, options) => session.forward(hidden, options),
     traffic: () => ({ bytesSent: 0, bytesReceived: 0 }),
     async close() {
       session.dispose()
+      loan?.giveBack()
     },
+  }
+}
+
+function openWith(runner: SpanRunner, init: SessionInit, loan: PatchLoan | null): SpanSession {
+  try {
+    return runner.openSession(loan === null ? init : { ...init, patches: loan.patches })
+  } catch (error) {
+    loan?.giveBack()
+    throw error
   }
 }
 

@@ -28,6 +28,8 @@ export interface RoutedSessionInit {
   readonly modelDigest: Digest
   readonly config: Pick<ModelConfig, 'blockCount' | 'hiddenSize'>
   readonly maxLength: number
+  /** Applied in every hop; none when left out. */
+  readonly patches?: readonly Digest[]
   /** Use only this node's blocks. */
   readonly localOnly: boolean
   /** Ends the opening; `forward` takes its own. */
@@ -108,7 +110,8 @@ function createChain(
   planned: readonly PlannedHop[],
 ) {
   const { hiddenSize } = init.config
-  const request = { modelDigest: init.modelDigest, hiddenSize, maxLength: init.maxLength }
+  const { modelDigest, maxLength, patches = [] } = init
+  const request = { modelDigest, hiddenSize, maxLength, patches }
   const newSlot = (hop: PlannedHop, history = createHiddenHistory(hiddenSize)): Slot => ({
     hop,
     history,
@@ -263,7 +266,7 @@ function createAnswer(hiddenSize: number, start: number): Sink & { joined(): Flo
 
 /**
  * The one error for hops that could not be replaced. Missing blocks of all of them are named together; but a failure of
- * this node's own engine, and holders that are there but busy, are told as what they are.
+ * this node's own engine, and holders that are there but busy or without a patch, are told as what they are.
  */
 function throwIfMissing(
   failed: readonly (readonly [Slot, HopFailure])[],
@@ -275,13 +278,13 @@ function throwIfMissing(
     const [slot, failure] = failed[index] ?? []
     if (result.status === 'fulfilled' || !slot || !failure) continue
     if (!(result.reason instanceof MissingBlocksError)) throw result.reason
-    if (slot.hop.local || isBusy(failure.cause)) throw failure.cause
+    if (slot.hop.local || isUnwilling(failure.cause)) throw failure.cause
     cause ??= failure.cause
     spans.push(...result.reason.spans)
   }
   if (spans.length > 0) throw new MissingBlocksError(spans, { cause })
 }
 
-function isBusy(cause: unknown): boolean {
-  return cause instanceof SessionRefusedError && (cause.reason === 'busy' || cause.reason === 'too-long')
+function isUnwilling(cause: unknown): boolean {
+  return cause instanceof SessionRefusedError && ['busy', 'too-long', 'unknown-patch'].includes(cause.reason)
 }

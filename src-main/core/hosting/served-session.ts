@@ -6,6 +6,7 @@ import { ContextTooLongError, SessionRefusedError } from '../errors.ts'
 import type { SpanSession } from '../ports/engine.ts'
 import type { HostedSession } from '../ports/swarm.ts'
 import type { Batcher } from './batcher.ts'
+import type { PatchLoan } from './patch-shelf.ts'
 import { createSessionEntry, type SessionEntryComponents } from './session-entry.ts'
 import { countStep, noTokens } from './token-counts.ts'
 
@@ -28,6 +29,8 @@ export interface ServedSessionInit {
   /** Positions computed at a time; longer steps let other sessions in between. */
   readonly sliceTokens: number
   readonly cache: SpanSession
+  /** What the session borrowed for its time; given back when it ends. */
+  readonly loan: PatchLoan | null
   /** Called once, when the cache is freed, before the entry is written. */
   readonly onEnded: () => void
 }
@@ -110,6 +113,7 @@ export async function startServedSession(
     ending.abort(why)
     await step?.catch(() => {}) // whoever asked for the step is told of its failure
     cache.dispose()
+    init.loan?.giveBack()
     init.onEnded()
     await entry.end(outcome)
   }
@@ -118,6 +122,7 @@ export async function startServedSession(
     await entry.begin()
   } catch (error) {
     cache.dispose()
+    init.loan?.giveBack()
     throw error
   }
 

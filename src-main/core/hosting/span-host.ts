@@ -5,9 +5,10 @@
 import type { Digest } from '#contracts/digest.ts'
 import { spanCovers } from '#contracts/span.ts'
 import { type RefusalReason, SessionRefusedError } from '../errors.ts'
-import type { SpanRunner } from '../ports/engine.ts'
+import type { SessionInit, SpanRunner, SpanSession } from '../ports/engine.ts'
 import type { HostedSession, SessionRequest, SpanHost as SpanHostPort } from '../ports/swarm.ts'
 import { createBatcher } from './batcher.ts'
+import type { PatchLoan, PatchShelf } from './patch-shelf.ts'
 import {
   type ServedSession,
   type ServedSessionComponents,
@@ -19,6 +20,8 @@ export interface SpanHostComponents extends Omit<ServedSessionComponents, 'batch
   readonly runner: SpanRunner
   readonly modelDigest: Digest
   readonly hiddenSize: number
+  /** Of this runner; sessions have no patches here when left out. */
+  readonly patches?: PatchShelf
 }
 
 export interface SpanHostLimits {
@@ -60,6 +63,7 @@ export function createSpanHost(components: SpanHostComponents, limits: SpanHostL
   const listeners = new Set<() => void>()
   /** Records being written for sessions that have left their places. */
   const endings = new Set<Promise<void>>()
+  const closing = new AbortController()
   let state: 'admitting' | 'draining' | 'closed' = 'admitting'
 
   function changed(): void {
@@ -100,12 +104,38 @@ export function createSpanHost(components: SpanHostComponents, limits: SpanHostL
     }
   }
 
-  function start(peerId: string, { sessionId, span, maxLength }: SessionRequest, onEnded: () => void) {
+  async function start(peerId: string, request: SessionRequest, onEnded: () => void): Promise<ServedSession> {
     const { modelDigest, ledger, clock } = components
-    const cache = runner.openSession({ maxLength, span })
+    const { sessionId, span, maxLength } = request
+    const loan = await borrow(request.patches)
+    if (state === 'closed') {
+      loan?.giveBack()
+      throw new SessionRefusedError('paused')
+    }
+    const cache = openCache({ maxLength, span }, loan)
     const sliceTokens = limits.sliceTokens ?? 32
-    const init = { sessionId, peerId, modelDigest, hiddenSize, sliceTokens, cache, onEnded }
-    return startServedSession({ ledger, clock, batcher }, init)
+    const init = { sessionId, peerId, modelDigest, hiddenSize, sliceTokens, cache, loan, onEnded }
+    return await startServedSession({ ledger, clock, batcher }, init)
+  }
+
+  /** Patches this node lacks are fetched, within its limits; whatever keeps it from having them, another host may. */
+  async function borrow(patches: readonly Digest[] = []): Promise<PatchLoan | null> {
+    if (patches.length === 0) return null
+    if (components.patches === undefined) throw new SessionRefusedError('unknown-patch')
+    try {
+      return await components.patches.borrow(patches, closing.signal)
+    } catch (cause) {
+      throw new SessionRefusedError(state === 'closed' ? 'paused' : 'unknown-patch', { cause })
+    }
+  }
+
+  function openCache(init: SessionInit, loan: PatchLoan | null): SpanSession {
+    try {
+      return runner.openSession(loan === null ? init : { ...init, patches: loan.patches })
+    } catch (error) {
+      loan?.giveBack()
+      throw error
+    }
   }
 
   function tracked(ending: Promise<void>): Promise<void> {
@@ -148,6 +178,7 @@ export function createSpanHost(components: SpanHostComponents, limits: SpanHostL
     },
     async close() {
       state = 'closed'
+      closing.abort()
       for (const { session } of places.values()) if (session) tracked(session.interrupt())
       const recorded = Promise.all(endings)
       await Promise.all([emptied(), recorded])

@@ -22,18 +22,20 @@ export interface ModelGradients {
 }
 
 export interface LossOptions {
-  /** (tokens - 1,): weight of predicting tokens[i + 1] from those before; all 1 when left out. */
+  /** (tokens - 1,): the token each position is to predict; the next one when left out. */
+  readonly targets?: readonly number[]
+  /** (tokens - 1,): weight of predicting the target from those before; all 1 when left out. */
   readonly targetWeights?: Floats
   /** One for each block. */
   readonly scales?: readonly BlockScales[]
 }
 
-/** L = -Σₜ wₜ log p(tokensₜ₊₁ | tokens₀…ₜ), in nats, and ∂L/∂θ for every tensor θ. */
+/** L = -Σₜ wₜ log p(targetₜ | tokens₀…ₜ), in nats, and ∂L/∂θ for every tensor θ. */
 export function lossGradients(
   tokens: readonly number[],
   weights: ModelWeights,
   config: ModelConfig,
-  { targetWeights, scales = [] }: LossOptions = {},
+  { targets = tokens.slice(1), targetWeights, scales = [] }: LossOptions = {},
 ): { readonly lossSum: number; readonly gradients: ModelGradients } {
   const inputs = tokens.slice(0, -1) // the last token is predicted, and predicts nothing
   const patched = weights.blocks.map((block, i) => ({ weights: block, scales: scales[i] ?? {} }))
@@ -44,7 +46,7 @@ export function lossGradients(
     traces.push(trace)
     x = trace.output
   }
-  const { lossSum, ...head } = headBackward(x, tokens.slice(1), weights, config, targetWeights)
+  const { lossSum, ...head } = headBackward(x, targets, weights, config, targetWeights)
 
   const blocks: BlockGradients[] = []
   let gradient = head.input

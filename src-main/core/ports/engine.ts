@@ -2,6 +2,7 @@
  * Compute. An engine holds weights of some blocks and runs them, forward and backward; it knows nothing of peers or text.
  * Hidden states cross this port as float32, row-major (tokens, hiddenSize).
  */
+import type { ScaleTarget } from '#contracts/patch-file/patch.ts'
 import type { Span } from '#contracts/span.ts'
 import type { ModelHandle } from './model-store.ts'
 
@@ -54,8 +55,7 @@ export interface SparseDelta {
  * (IA)³ (Liu et al. 2022): an activation is multiplied by a vector. Keys and values as their projections give them, biases
  * included, before a key norm and before rotation: a scale can always be merged into the rows of a projection.
  */
-export const scaleTargets = ['key', 'value', 'feedForward'] as const
-export type ScaleTarget = (typeof scaleTargets)[number]
+export { type ScaleTarget, scaleTargets } from '#contracts/patch-file/patch.ts'
 
 export interface ActivationScale {
   readonly block: number
@@ -64,10 +64,20 @@ export interface ActivationScale {
   readonly values: Float32Array
 }
 
-/** A patch as compute sees it. Deltas of several patches add up, scales multiply. */
+/** LoRA (Hu et al. 2022): `left` times `right` is added to a matrix of a block. */
+export interface LowRankDelta {
+  readonly tensor: string
+  readonly rank: number
+  readonly left: Float32Array // (out, rank)
+  readonly right: Float32Array // (rank, in)
+}
+
+/** A patch as compute sees it. Deltas and factors of several patches add up, scales multiply. */
 export interface PatchWeights {
   readonly deltas: readonly SparseDelta[]
   readonly scales: readonly ActivationScale[]
+  /** None when left out. */
+  readonly factors?: readonly LowRankDelta[]
 }
 
 /** A patch prepared for one runner or one pair of ends; what it does not reach in them is left out. */

@@ -3,6 +3,7 @@
  * shape, type or place in the file contradicts the manifest.
  */
 import type { Dtype, ModelManifest } from '#contracts/model/manifest.ts'
+import type { TrainingNote } from '#contracts/model/training-note.ts'
 
 /** A tensor's raw bytes as stored, little-endian and row-major. */
 export interface StoredTensor {
@@ -18,6 +19,8 @@ export interface ModelHandle {
   readTensor(name: string, options?: { signal?: AbortSignal }): Promise<StoredTensor>
   /** The tokenizer built from the model's own vocabulary file. */
   tokenizer(): Promise<Tokenizer>
+  /** What the model was trained on, when it brings a note of it; null, or left out, when not. Throws `ModelFormatError`. */
+  trainingNote?(): Promise<TrainingNote | null>
   close(): Promise<void>
 }
 

@@ -24,6 +24,8 @@ export interface SessionRequest {
   readonly span: Span
   readonly maxLength: number
   readonly hiddenSize: number
+  /** Applied together, in this session only; left out when there are none. */
+  readonly patches?: readonly Digest[]
 }
 
 /** A session on a peer, as the client holds it. */

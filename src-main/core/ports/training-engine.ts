@@ -1,15 +1,17 @@
 /** Training of a whole model that fits on this machine: loss, gradients, updates. What to train and when is not its matter. */
-import type { TrainedParameter } from './engine.ts'
+import type { PatchWeights, TrainedParameter } from './engine.ts'
 import type { ModelHandle } from './model-store.ts'
 
 export interface TrainingExample {
   /** At least two. */
   readonly tokens: readonly number[]
-  /** (tokens - 1,): weight of predicting tokens[i + 1] from the ones before; all 1 when left out. */
+  /** (tokens - 1,): the token each position is to predict; the next one when left out. */
+  readonly targets?: readonly number[]
+  /** (tokens - 1,): weight of predicting the target from the tokens before; all 1 when left out. May be negative. */
   readonly targetWeights?: Float32Array
 }
 
-/** The loss is the weighted sum of next-token negative log-likelihoods (nats) over the batch's examples. */
+/** The loss is the weighted sum of negative log-likelihoods of the targets (nats) over the batch's examples. */
 export interface BatchLoss {
   readonly lossSum: number
   /** The sum of the weights: what to divide by for a mean. */
@@ -21,22 +23,39 @@ export interface BatchGradients extends BatchLoss {
   readonly gradients: readonly Float32Array[]
 }
 
-/** One update with the gradient of the mean loss, times `gradientScale`. Only trained numbers are decayed. */
-export type OptimizerStep =
-  | { readonly kind: 'sgd'; readonly learningRate: number; readonly gradientScale?: number }
-  | {
-      /** Loshchilov & Hutter 2019; `weightDecay` 0 makes it Adam (Kingma & Ba 2015). */
-      readonly kind: 'adamw'
-      readonly learningRate: number
-      readonly beta1: number
-      readonly beta2: number
-      readonly epsilon: number
-      readonly weightDecay: number
-      readonly gradientScale?: number
-    }
+export interface StepGradient {
+  /** What the gradient of `lossSum` is divided by; the batch's `weightSum` when left out. Throws `RangeError` unless positive. */
+  readonly divisor?: number
+  /** Multiplied with the gradient after that; 1 when left out. */
+  readonly gradientScale?: number
+  /** A longer gradient is shortened to this L2 norm, over all trained numbers together. Not when left out. */
+  readonly maximumNorm?: number
+}
+
+/** One update. Only trained numbers are decayed. A batch of no weight and without `divisor` changes nothing. */
+export type OptimizerStep = StepGradient &
+  (
+    | { readonly kind: 'sgd'; readonly learningRate: number }
+    | {
+        /** Loshchilov & Hutter 2019; `weightDecay` 0 makes it Adam (Kingma & Ba 2015). */
+        readonly kind: 'adamw'
+        readonly learningRate: number
+        readonly beta1: number
+        readonly beta2: number
+        readonly epsilon: number
+        readonly weightDecay: number
+      }
+  )
+
+export interface StepResult extends BatchLoss {
+  /** L2 norm of the gradient that was used, before it was shortened. Not finite when the gradient is not: then nothing was changed. */
+  readonly gradientNorm: number
+}
 
 export interface TraineeInit {
   readonly parameters: readonly TrainedParameter[]
+  /** Patches the training stands on: added to the weights when they are loaded, and frozen with them. */
+  readonly on?: readonly PatchWeights[]
   readonly threads: number
   readonly signal?: AbortSignal
 }
@@ -60,7 +79,20 @@ export interface Trainee {
     batch: readonly TrainingExample[],
     optimizer: OptimizerStep,
     options?: { signal?: AbortSignal },
-  ): Promise<BatchLoss>
+  ): Promise<StepResult>
+  /** Forward only: the log-probability (nats) of each target of each example, (tokens - 1,), weights left aside. */
+  logProbabilities(
+    examples: readonly TrainingExample[],
+    options?: { signal?: AbortSignal },
+  ): Promise<readonly Float32Array[]>
+  /**
+   * For each position of each example a target drawn from the model's own distribution, (tokens - 1,): with them in place of
+   * the text's, `squaredGradients` is an estimate of the true Fisher. The same seed draws the same on one numerics class.
+   */
+  sampleTargets(
+    examples: readonly TrainingExample[],
+    options: { readonly seed: number; readonly signal?: AbortSignal },
+  ): Promise<readonly Uint32Array[]>
   /**
    * Squared gradients of each example's summed log-likelihood, added up over `examples`: the empirical diagonal Fisher
    * times their number (Sung et al. 2021, eq. 4). Each example by itself, never a batch's.

@@ -1,7 +1,7 @@
 /**
  * Seeded pseudo-random numbers: xoshiro128** 1.1 by Blackman and Vigna (2018, "Scrambled linear pseudorandom number
  * generators", public domain), its 128 bits of state filled from a 32-bit seed by splitmix32. The sequence for a seed is
- * part of what "same seed, same text" promises, so it never changes.
+ * part of what "same seed, same text" and "same seed, same patch" promise, so it never changes.
  */
 
 const two32 = 0x1_0000_0000
@@ -43,4 +43,22 @@ export function createRandom(seed: number): () => number {
   const fill = splitmix32(seed)
   const next = xoshiro128([fill(), fill(), fill(), fill()])
   return () => ((next() >>> 5) * 0x400_0000 + (next() >>> 6)) / (two32 * 0x20_0000)
+}
+
+/** A seed of its own for each use of one seed: another list of `labels` (32-bit integers), another sequence. */
+export function deriveSeed(seed: number, ...labels: readonly number[]): number {
+  return labels.reduce((derived, label) => splitmix32(splitmix32(derived)() ^ label)(), seed >>> 0)
+}
+
+/** 0 … count - 1 in an order that only the seed decides (Fisher and Yates' shuffle, from the end). */
+export function shuffledIndices(count: number, seed: number): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, index) => index)
+  const random = createRandom(seed)
+  for (let last = count - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1))
+    const moved = order[last] as number
+    order[last] = order[other] as number
+    order[other] = moved
+  }
+  return order
 }
