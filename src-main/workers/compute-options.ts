@@ -8,7 +8,7 @@ export const computeOptionsSchema = z.strictObject({
   models: z.strictObject({ directory: z.string().min(1), embedded: z.array(z.string().min(1)) }),
   /** Weights as engines load them; several workers may share the folder. */
   preparedWeights: z.strictObject({ directory: z.string().min(1), limitBytes: z.int().min(0).exactOptional() }),
-  /** How far a process stands back for the owner's other programs: 0 (not at all) to 19. A thread cannot. */
+  /** How far a process stands back for the owner's other programs: 0 (not at all) to 19. A thread can on Linux only. */
   niceness: z.int().min(0).max(19),
 })
 export type ComputeOptions = Readonly<z.infer<typeof computeOptionsSchema>>

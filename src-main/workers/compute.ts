@@ -9,7 +9,9 @@ import { createCompute } from './create-compute.ts'
 
 const options = fromArguments(process.argv.slice(2))
 // Before the runtime starts threads of its own, which take over this one's priority.
-if (isMainThread && options.niceness > 0) setPriority(options.niceness)
+// On Linux a priority is a thread's own, so that a worker thread can stand back too.
+const hasOwnPriority = isMainThread || process.platform === 'linux'
+if (hasOwnPriority && options.niceness > 0) setPriority(options.niceness)
 const channel = openParentChannel()
 const { directory, embedded } = options.models
 const models = createModelStore({ directory, readOnly: embedded })

@@ -17,13 +17,13 @@ export async function createCompute({ backend, preparedWeights }: ComputeOptions
     const { createReferenceEngine } = await import('#engines/reference/reference-engine.ts')
     return { engine: createReferenceEngine(), training: null }
   }
-  const linear = await knownBackend(backend).create({ weightCache: createWeightCache(preparedWeights) })
+  const known = knownBackend(backend)
+  const linear = await known.create({ weightCache: createWeightCache(preparedWeights) })
   const { createBlockEngine } = await import('#engines/blocks/block-engine.ts')
-  return { engine: createBlockEngine(linear), training: await createTraining(backend) }
+  return { engine: createBlockEngine(linear), training: known.trains ? await createTraining() : null }
 }
 
-async function createTraining(backend: string): Promise<TrainingEngine | null> {
-  if (backend !== 'onnxruntime-cpu') return null
+async function createTraining(): Promise<TrainingEngine> {
   const { createTrainingEngine } = await import('#engines/training/training-engine.ts')
   return createTrainingEngine()
 }

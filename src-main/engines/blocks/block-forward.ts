@@ -4,12 +4,12 @@
  */
 import type { ModelConfig } from '#contracts/model/manifest.ts'
 import type { Kernels } from '../kernels/kernels.ts'
-import { sparseProduct } from '../kernels/sparse-delta.ts'
+import { type SparseRows, sparseProduct } from '../kernels/sparse-delta.ts'
 import type { Pointer, Workspace } from '../kernels/workspace.ts'
 import type { BlockProduct, BlockProducts } from '../shared/linear-backend.ts'
 import type { BlockVectors, VectorRole } from './block-vectors.ts'
 import { giveBack } from './give-back.ts'
-import type { BlockChanges, SessionPatches } from './loaded-patch.ts'
+import type { BlockChanges, PlacedFactors, SessionPatches } from './loaded-patch.ts'
 import type { RotaryTables } from './rotary-tables.ts'
 import type { SessionCache } from './session-cache.ts'
 
@@ -101,17 +101,29 @@ export function createBlockForward({ workspace, kernels, rotary, config }: Block
     const output = place(name, result)
     giveBack(result)
     for (const segment of segments) {
-      for (const { delta, offset } of changesOf(segment, block)?.deltas[name] ?? []) {
-        sparseProduct(kernels, workspace, delta, {
-          x: rowsAt(input, width, segment.row),
-          xStride: width,
-          y: rowsAt(output, outputWidth, segment.row) + offset * floatBytes,
-          yStride: outputWidth,
-          rows: segment.rows,
-        })
+      const changes = changesOf(segment, block)
+      const from = { x: rowsAt(input, width, segment.row), xStride: width, rows: segment.rows }
+      const to = { y: rowsAt(output, outputWidth, segment.row), yStride: outputWidth }
+      for (const { delta, offset } of changes?.deltas[name] ?? []) {
+        sparseProduct(kernels, workspace, delta, { ...from, ...to, y: to.y + offset * floatBytes })
       }
+      for (const factors of changes?.factors[name] ?? []) addFactors(factors, from, to)
     }
     return output
+  }
+
+  /** y += left (right x) for each row. */
+  function addFactors(
+    { rank, left, right, offset }: PlacedFactors,
+    from: Pick<SparseRows, 'x' | 'xStride' | 'rows'>,
+    to: Pick<SparseRows, 'y' | 'yStride'>,
+  ): void {
+    const { rows } = from
+    const inner = scratch('factors', rows, rank)
+    workspace.floats(inner, rows * rank).fill(0)
+    sparseProduct(kernels, workspace, right, { ...from, y: inner, yStride: rank })
+    const y = to.y + offset * floatBytes
+    sparseProduct(kernels, workspace, left, { x: inner, xStride: rank, rows, y, yStride: to.yStride })
   }
 
   /** Biases and (IA)³ on one of queries, keys or values of a segment, then head norms. */

@@ -20,8 +20,17 @@ export interface PlacedDelta {
   readonly offset: number
 }
 
+/** ΔW = left right, applied as two thin products: matrices that are not sparse at all, in the same form. */
+export interface PlacedFactors {
+  readonly rank: number
+  readonly left: PackedDelta // (out, rank)
+  readonly right: PackedDelta // (rank, in)
+  readonly offset: number
+}
+
 interface PackedBlockPatch {
   readonly matrices: Readonly<Partial<Record<BlockProduct, readonly PlacedDelta[]>>>
+  readonly factors: Readonly<Partial<Record<BlockProduct, readonly PlacedFactors[]>>>
   readonly vectors: Readonly<Partial<Record<VectorRole, TensorDelta>>>
   readonly scales: BlockPatch['scales']
 }
@@ -35,6 +44,7 @@ export interface PackedPatch extends Counted {
 /** What a session's patches change in one block. Pointers; vectors stand in place of the base's. */
 export interface BlockChanges {
   readonly deltas: Readonly<Record<BlockProduct, readonly PlacedDelta[]>>
+  readonly factors: Readonly<Record<BlockProduct, readonly PlacedFactors[]>>
   readonly vectors: Readonly<Partial<Record<VectorRole, number>>>
   readonly scales: Readonly<Partial<Record<ScaleTarget, number>>>
 }
@@ -89,7 +99,7 @@ export function packPatch(workspace: Workspace, config: ModelConfig, patch: Spli
 function packBlock(
   workspace: Workspace,
   config: ModelConfig,
-  { deltas, scales }: BlockPatch,
+  { deltas, factors, scales }: BlockPatch,
   packed: PackedDelta[],
 ): PackedBlockPatch {
   const matrices: Partial<Record<BlockProduct, PlacedDelta[]>> = {}
@@ -107,7 +117,29 @@ function packBlock(
     packed.push(placed.delta)
     matrices[place.product] = [...(matrices[place.product] ?? []), placed]
   }
-  return { matrices, vectors, scales }
+  return { matrices, factors: packFactors(workspace, config, factors, packed), vectors, scales }
+}
+
+function packFactors(
+  workspace: Workspace,
+  config: ModelConfig,
+  factors: BlockPatch['factors'],
+  packed: PackedDelta[],
+): PackedBlockPatch['factors'] {
+  const byProduct: Partial<Record<BlockProduct, PlacedFactors[]>> = {}
+  const pack = (values: Float32Array, rows: number): PackedDelta => {
+    const everywhere = Uint32Array.from(values.keys())
+    const delta = packDelta(workspace, everywhere, values, rows, values.length / rows)
+    packed.push(delta)
+    return delta
+  }
+  for (const [key, { rank, left, right }] of Object.entries(factors)) {
+    const place = placeOf(key as BlockTensorRole, config)
+    if (!place) continue // only matrices have factors
+    const placed = { rank, left: pack(left, left.length / rank), right: pack(right, rank), offset: place.offset }
+    byProduct[place.product] = [...(byProduct[place.product] ?? []), placed]
+  }
+  return byProduct
 }
 
 function looseBytes({ vectors, scales }: PackedBlockPatch): number {
@@ -162,7 +194,11 @@ function combineBlock(
   base: BlockVectors,
   keep: (values: Float32Array) => number,
 ): BlockChanges {
-  const deltasOf = (product: BlockProduct) => changes.flatMap(({ matrices }) => matrices[product] ?? [])
+  const perProduct = <T>(of: (change: PackedBlockPatch, product: BlockProduct) => readonly T[] | undefined) => {
+    const all = (product: BlockProduct) => changes.flatMap((change) => of(change, product) ?? [])
+    const [queryKeyValue, output] = [all('queryKeyValue'), all('output')]
+    return { queryKeyValue, output, gateUp: all('gateUp'), down: all('down') }
+  }
   const vectors: Partial<Record<VectorRole, number>> = {}
   for (const role of vectorRoles) {
     const deltas = changes.flatMap((change) => change.vectors[role] ?? [])
@@ -175,12 +211,8 @@ function combineBlock(
     if (factors.length > 0) scales[target] = keep(multiplyAll(factors))
   }
   return {
-    deltas: {
-      queryKeyValue: deltasOf('queryKeyValue'),
-      output: deltasOf('output'),
-      gateUp: deltasOf('gateUp'),
-      down: deltasOf('down'),
-    },
+    deltas: perProduct(({ matrices }, product) => matrices[product]),
+    factors: perProduct(({ factors }, product) => factors[product]),
     vectors,
     scales,
   }

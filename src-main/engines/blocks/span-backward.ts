@@ -6,9 +6,10 @@ import type { BlockTensorRole, ModelConfig } from '#contracts/model/manifest.ts'
 import { type Span, spanLength } from '#contracts/span.ts'
 import { type ByBlockTensor, blockShapes } from '#core/numerics/block.ts'
 import type { BackwardResult, ScaleTarget, TrainedParameter } from '#core/ports/engine.ts'
-import { addPackedDelta } from '../kernels/sparse-delta.ts'
+import { addPackedDelta, type PackedDelta } from '../kernels/sparse-delta.ts'
 import type { Workspace } from '../kernels/workspace.ts'
 import type { BlockProduct } from '../shared/linear-backend.ts'
+import { addFactors } from '../shared/low-rank.ts'
 import { locateTensor } from '../shared/patch-target.ts'
 import { productRoles } from '../shared/product-tensors.ts'
 import { type BlockContext, createBlockBackward } from '../training/block-backward.ts'
@@ -63,6 +64,10 @@ export function createSpanBackward({ config, workspace, blocks, threads }: SpanB
       for (const { delta, offset } of changes?.deltas[product] ?? []) {
         addPackedDelta(workspace, delta, whole.subarray(offset * width))
       }
+      for (const { left, right, rank, offset } of changes?.factors[product] ?? []) {
+        const [dense, rows] = [{ rank, left: unpack(left), right: unpack(right) }, left.rows]
+        addFactors(whole.subarray(offset * width, (offset + rows) * width), dense)
+      }
       splitRoles(whole, roles, weights)
     }
     for (const role of vectorRoles) {
@@ -70,6 +75,12 @@ export function createSpanBackward({ config, workspace, blocks, threads }: SpanB
       if (own) weights[role] = workspace.floats(changes?.vectors[role] ?? own.pointer, own.length).slice()
     }
     return weights as BlockFloats
+  }
+
+  function unpack(packed: PackedDelta): Float32Array {
+    const dense = new Float32Array(packed.rows * packed.columns)
+    addPackedDelta(workspace, packed, dense)
+    return dense
   }
 
   function splitRoles(

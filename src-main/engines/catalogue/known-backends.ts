@@ -18,6 +18,8 @@ export interface KnownBackend {
   readonly platforms?: readonly NodeJS.Platform[]
   /** It comes with this build and needs no driver, so it need not be tried in a process of its own. */
   readonly builtIn?: true
+  /** Whether it trains too (`engines/training`). */
+  readonly trains?: true
   create(components: BackendComponents): Promise<LinearBackend>
 }
 
@@ -29,6 +31,7 @@ export const knownBackends: readonly KnownBackend[] = [
     formats: ['float32', 'float16', 'int8', 'int4'],
     package: 'onnxruntime-node',
     builtIn: true,
+    trains: true,
     async create(components) {
       const { createOnnxruntimeBackend } = await import('../onnxruntime/onnxruntime-backend.ts')
       return createOnnxruntimeBackend(components)

@@ -9,6 +9,7 @@ import type { Pointer, Workspace } from './workspace.ts'
 
 /** A packed Δ (rows, columns) in a workspace. */
 export interface PackedDelta {
+  readonly rows: number
   readonly columns: number
   readonly byteLength: number
   readonly pointer: Pointer
@@ -40,7 +41,7 @@ export function packDelta(
   const order = longestFirst(counts)
   const bundles = Math.ceil(order.length / lanes)
   const steps = Uint32Array.from({ length: bundles }, (_, bundle) => counts[order[bundle * lanes] as number] as number)
-  const delta = place(workspace, columns, steps)
+  const delta = place(workspace, rows, columns, steps)
   fill(workspace, delta, { indices, values, rows, steps, order })
   return delta
 }
@@ -67,11 +68,11 @@ function longestFirst(counts: Uint32Array): Uint32Array {
   return used.sort((a, b) => (counts[b] as number) - (counts[a] as number) || a - b)
 }
 
-function place(workspace: Workspace, columns: number, steps: Uint32Array): PackedDelta {
+function place(workspace: Workspace, rows: number, columns: number, steps: Uint32Array): PackedDelta {
   const bundles = steps.length
   const total = steps.reduce((sum, count) => sum + count, 0)
   const byteLength = bundles * 4 + bundles * lanes * 4 + total * lanes * 2 + total * lanes * 4
-  return { columns, byteLength, pointer: workspace.allocate(byteLength), bundles, steps: total }
+  return { rows, columns, byteLength, pointer: workspace.allocate(byteLength), bundles, steps: total }
 }
 
 /** Where a delta's parts begin. */

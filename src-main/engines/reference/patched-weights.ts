@@ -8,6 +8,7 @@ import type { BlockWeights } from '#core/numerics/block.ts'
 import type { BlockScales } from '#core/numerics/block-backward-trace.ts'
 import { at, type Floats } from '#core/numerics/floats.ts'
 import { addEntries } from '#core/numerics/sparse.ts'
+import { addFactors, type TensorFactors } from '../shared/low-rank.ts'
 import type { BlockPatch, TensorDelta } from '../shared/patch-split.ts'
 
 export interface PatchedBlock {
@@ -15,13 +16,18 @@ export interface PatchedBlock {
   readonly scales: BlockScales
 }
 
-/** Deltas add up, scales multiply. */
+/** Deltas and factors add up, scales multiply. */
 export function applyPatches(base: BlockWeights, patches: readonly BlockPatch[]): PatchedBlock {
   const weights: Partial<Record<BlockTensorRole, Floats>> = { ...base }
   const scales: Partial<Record<keyof BlockScales, Float64Array>> = {}
   for (const patch of patches) {
     for (const [key, delta] of Object.entries(patch.deltas) as [BlockTensorRole, TensorDelta][]) {
       weights[key] = addEntries(weights[key] as Floats, delta)
+    }
+    for (const [key, factors] of Object.entries(patch.factors) as [BlockTensorRole, TensorFactors][]) {
+      const sum = Float64Array.from(weights[key] as Floats)
+      addFactors(sum, factors)
+      weights[key] = sum
     }
     for (const [key, values] of Object.entries(patch.scales) as [keyof BlockScales, Float32Array][]) {
       const before = scales[key]

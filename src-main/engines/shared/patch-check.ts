@@ -4,12 +4,13 @@
  */
 import type { ModelConfig } from '#contracts/model/manifest.ts'
 import { PatchMismatchError } from '#core/errors.ts'
-import type { ActivationScale, PatchWeights, SparseDelta } from '#core/ports/engine.ts'
+import type { ActivationScale, LowRankDelta, PatchWeights, SparseDelta } from '#core/ports/engine.ts'
 import { locateTensor, scaleSize, type TensorTarget } from './patch-target.ts'
 
 /**
  * Throws `PatchMismatchError` for tensors or blocks the model does not have or that come twice, indices that do not ascend
- * or lie outside their tensor, lengths that do not fit, and values that are not finite.
+ * or lie outside their tensor, lengths that do not fit, factors of anything but a block's matrix, and values that are not
+ * finite. A tensor may have both a delta and factors.
  */
 export function checkPatch(config: ModelConfig, patch: PatchWeights): void {
   const seen = new Set<string>()
@@ -20,6 +21,10 @@ export function checkPatch(config: ModelConfig, patch: PatchWeights): void {
   for (const scale of patch.scales) {
     checkOnce(seen, scaleName(scale))
     checkScale(scale, config)
+  }
+  for (const factors of patch.factors ?? []) {
+    checkOnce(seen, `factors of ${factors.tensor}`)
+    checkFactors(factors, locateTensor(config, factors.tensor))
   }
 }
 
@@ -48,6 +53,22 @@ function checkScale(scale: ActivationScale, config: ModelConfig): void {
     throw new PatchMismatchError(scaleName(scale), `${scale.values.length} values, not ${size}`)
   }
   checkFinite(scaleName(scale), scale.values)
+}
+
+function checkFactors({ tensor, rank, left, right }: LowRankDelta, { kind, shape }: TensorTarget): void {
+  const [rows, columns] = shape
+  if (kind !== 'block' || rows === undefined || columns === undefined) {
+    throw new PatchMismatchError(tensor, 'is no matrix of a block: it cannot have factors')
+  }
+  if (!Number.isInteger(rank) || rank < 1) throw new PatchMismatchError(tensor, `factors of rank ${rank}`)
+  if (left.length !== rows * rank || right.length !== rank * columns) {
+    throw new PatchMismatchError(
+      tensor,
+      `factors of ${left.length} and ${right.length} values, not ${rows * rank} and ${rank * columns}`,
+    )
+  }
+  checkFinite(tensor, left)
+  checkFinite(tensor, right)
 }
 
 function scaleName({ block, target }: Pick<ActivationScale, 'block' | 'target'>): string {

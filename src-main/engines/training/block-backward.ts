@@ -10,6 +10,7 @@ import { type BlockParameter, floats, planBlockParameters } from './block-parame
 import { type BlockOperands, createBlockRunner } from './block-runner.ts'
 import { createPositionCache } from './positions.ts'
 import type { Feeds } from './program.ts'
+import type { ScaleVectors } from './standing-patches.ts'
 
 /** Keys and values of earlier positions, (length, kvHeads * headSize), keys already turned. Constants here. */
 export interface PastKeyValues {
@@ -21,7 +22,7 @@ export interface PastKeyValues {
 export interface BlockContext {
   readonly past?: PastKeyValues
   /** (IA)³ vectors; all ones where left out. */
-  readonly scales?: Readonly<Partial<Record<ScaleTarget, Float32Array>>>
+  readonly scales?: ScaleVectors
 }
 
 export interface BlockBackward {
@@ -58,7 +59,7 @@ export function createBlockBackward(config: ModelConfig, { threads }: { readonly
       const plan = planBlockParameters(config, wanted)
       const own = operandsOf(config, weights, withWantedScales(config, context, plan.wanted.scales))
       const feeds = { ...feedsOf(x, context.past), ...plan.feeds, outputGradient: sequence(dy, config.hiddenSize) }
-      const gradients = await runner.backward(own, feeds, { kept: {}, wanted: plan.wanted })
+      const gradients = await runner.backward(own, feeds, { kept: {}, wanted: { ...plan.wanted, input: true } })
       return { dx: floats(gradients.input), gradients: plan.collect(gradients) }
     },
     dispose: runner.dispose,
@@ -79,6 +80,7 @@ function operandsOf(
       ...(past && { pastKeys: sequence(past.keys, kvWidth), pastValues: sequence(past.values, kvWidth) }),
     },
     scales: targets.sort(),
+    standing: [],
     past: past !== undefined && past.length > 0,
   }
 }
@@ -91,10 +93,10 @@ export function weightFeeds(config: ModelConfig, weights: ByBlockTensor<Float32A
   )
 }
 
-/** `scale.<target>` for each vector. */
-export function scaleFeeds(scales: Readonly<Partial<Record<ScaleTarget, Float32Array>>>): Feeds {
+/** `scale.<target>`, or `standing.<target>`, for each vector. */
+export function scaleFeeds(scales: ScaleVectors, kind: 'scale' | 'standing' = 'scale'): Feeds {
   const entries = Object.entries(scales).map(([target, values]) => [
-    `scale.${target}`,
+    `${kind}.${target}`,
     new Tensor('float32', values, [values.length]),
   ])
   return Object.fromEntries(entries)

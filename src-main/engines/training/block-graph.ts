@@ -27,13 +27,15 @@ export interface BlockFeatures {
   readonly past: boolean
   /** Activations that are multiplied by a vector: input `scale.<target>`. */
   readonly scales: readonly ScaleTarget[]
+  /** Those that a constant vector multiplies as well: input `standing.<target>`. */
+  readonly standing: readonly ScaleTarget[]
   /** Matrices whose gradient is wanted at some entries: inputs `<role>.rows` and `<role>.columns`. */
   readonly masked: readonly BlockTensorRole[]
 }
 
 /**
- * Inputs: `x` and `outputGradient` (batch, tokens, hidden), `cos` and `sin` (tokens, headSize / 2), `mask` (tokens, past +
- * tokens), each tensor by its role, and those of `BlockFeatures`.
+ * Inputs: `x` and `outputGradient` (batch, tokens, hidden), `cos` and `sin` (tokens, headSize / 2), `mask` (group * tokens,
+ * past + tokens), each tensor by its role, and those of `BlockFeatures`.
  */
 export interface BlockGraph {
   readonly graph: Graph
@@ -41,7 +43,7 @@ export interface BlockGraph {
   /** (batch, tokens, kvHeads * headSize), keys already turned. */
   readonly keys: Value
   readonly values: Value
-  /** What products with weights made: given again, the backward pass needs none of them twice. */
+  /** What products with weights made and what attention takes and gives: the backward pass needs no product twice. */
   readonly kept: readonly Value[]
   readonly inputGradient: Value
   readonly tensorGradients: Readonly<Record<string, Value>>
@@ -73,6 +75,7 @@ export function buildBlockGraph(config: ModelConfig, features: BlockFeatures): B
 interface BlockInputs {
   readonly weights: Readonly<Partial<Record<BlockTensorRole, Value>>>
   readonly scales: Readonly<Partial<Record<ScaleTarget, Value>>>
+  readonly standing: Readonly<Partial<Record<ScaleTarget, Value>>>
   readonly entries: Readonly<Partial<Record<BlockTensorRole, NonNullable<Matrix['entries']>>>>
 }
 
@@ -84,11 +87,12 @@ interface BlockBuild {
   readonly kept: Value[]
 }
 
-function declareInputs(graph: Graph, config: ModelConfig, { scales, masked }: BlockFeatures): BlockInputs {
+function declareInputs(graph: Graph, config: ModelConfig, { scales, standing, masked }: BlockFeatures): BlockInputs {
   const roles = Object.keys(blockShapes(config)) as BlockTensorRole[]
   return {
     weights: fromKeys(roles, (role) => graph.input(role)),
     scales: fromKeys(scales, (target) => graph.input(`scale.${target}`)),
+    standing: fromKeys(standing, (target) => graph.input(`standing.${target}`)),
     entries: fromKeys(masked, (role) => ({
       rows: graph.input(`${role}.rows`, 'int32'),
       columns: graph.input(`${role}.columns`, 'int32'),
@@ -101,15 +105,16 @@ function selfAttention(block: BlockBuild, x: Value): { attended: Value; keys: Va
   const { headCount, kvHeadCount, headSize } = config
   const normed = rmsNorm(tape, x, weight(block, 'attentionNorm'), config.rmsNormEpsilon)
   const turned = (value: Value) => rotate(tape, value, angles(block))
-  const query = turned(headNorm(block, project(block, normed, 'query'), 'queryNorm', headCount))
   const keys = turned(headNorm(block, scaled(block, project(block, normed, 'key'), 'key'), 'keyNorm', kvHeadCount))
+  const query = turned(headNorm(block, project(block, normed, 'query'), 'queryNorm', headCount))
   const values = scaled(block, project(block, normed, 'value'), 'value')
+  const apart = (rows: Value, heads: number) => keep(block, splitHeads(block, rows, heads))
   const withPast = (name: string, rows: Value) =>
     features.past ? appendRows(tape, splitHeads(block, tape.graph.input(name), kvHeadCount), rows) : rows
   const inputs = {
-    query: groupHeads(block, splitHeads(block, query, headCount)),
-    key: withPast('pastKeys', splitHeads(block, keys, kvHeadCount)),
-    value: withPast('pastValues', splitHeads(block, values, kvHeadCount)),
+    query: groupHeads(block, apart(query, headCount)),
+    key: withPast('pastKeys', apart(keys, kvHeadCount)),
+    value: withPast('pastValues', apart(values, kvHeadCount)),
     mask: tape.graph.input('mask'),
   }
   const heads = ungroupHeads(block, keep(block, attention(tape, inputs, config)))
@@ -129,8 +134,15 @@ function feedForward(block: BlockBuild, h: Value): Value {
 /** x Wᵀ, plus the bias if the architecture has one. */
 function project(block: BlockBuild, x: Value, role: 'query' | 'key' | 'value'): Value {
   const bias = block.inputs.weights[`${role}Bias`]
-  const product = keep(block, linear(block.tape, x, matrix(block, role)))
+  const product = linear(block.tape, x, matrix(block, role))
+  if (isNeededBackward(block, role)) keep(block, product)
   return bias === undefined ? product : addBias(block.tape, product, bias)
+}
+
+/** What comes of a projection is kept for attention; the projection itself only where a gradient looks at it too. */
+function isNeededBackward({ inputs, features }: BlockBuild, role: 'query' | 'key' | 'value'): boolean {
+  if (role === 'value') return features.scales.includes('value')
+  return inputs.weights[`${role}Norm`] !== undefined || (role === 'key' && features.scales.includes('key'))
 }
 
 /** Qwen3: each head's features are RMS-normed by themselves. */
@@ -148,8 +160,9 @@ function headNorm(block: BlockBuild, x: Value, role: 'queryNorm' | 'keyNorm', he
 
 /** (IA)³: keys and values as projected, before any norm and rotation; the input of the down projection. */
 function scaled(block: BlockBuild, x: Value, target: ScaleTarget): Value {
-  const vector = block.inputs.scales[target]
-  return vector === undefined ? x : scale(block.tape, x, vector)
+  const { standing, scales } = block.inputs
+  const times = (value: Value, vector: Value | undefined) => (vector ? scale(block.tape, value, vector) : value)
+  return times(times(x, standing[target]), scales[target])
 }
 
 /** (batch, tokens, heads * headSize) -> (batch, heads, tokens, headSize) */

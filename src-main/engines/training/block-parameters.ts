@@ -14,7 +14,7 @@ export type BlockParameter =
   | { readonly kind: 'scale'; readonly target: ScaleTarget }
 
 export interface BlockParameterPlan {
-  readonly wanted: WantedGradients
+  readonly wanted: Omit<WantedGradients, 'input'>
   /** The places of masks' entries. */
   readonly feeds: Feeds
   /** One array for each parameter, in their order; a whole tensor's is the program's own. */
@@ -29,14 +29,14 @@ export function planBlockParameters(config: ModelConfig, parameters: readonly Bl
   const asked = (role: BlockTensorRole) => parameters.filter((one) => one.kind !== 'scale' && one.role === role)
   const isMasked = (role: BlockTensorRole) =>
     shapes[role]?.length === 2 && asked(role).length === 1 && asked(role)[0]?.kind === 'entries'
-  const masked = roles.filter(isMasked)
+  const masked = roles.filter(isMasked).sort() // one program whatever their order
   const places = parameters.flatMap((parameter) =>
     parameter.kind === 'entries' && isMasked(parameter.role)
       ? Object.entries(entryFeeds(parameter.role, parameter.indices, shapes[parameter.role]?.[1] ?? 1))
       : [],
   )
   return {
-    wanted: { tensors: roles.filter((role) => !isMasked(role)), masked, scales },
+    wanted: { tensors: roles.filter((role) => !isMasked(role)).sort(), masked, scales: scales.sort() },
     feeds: Object.fromEntries(places),
     collect: (gradients) => parameters.map((parameter) => gradientOf(parameter, gradients, isMasked)),
   }

@@ -13,11 +13,14 @@ import { createPrograms, type Feeds } from './program.ts'
 export interface BlockOperands {
   readonly feeds: Feeds
   readonly scales: readonly ScaleTarget[]
+  readonly standing: readonly ScaleTarget[]
   /** Whether `feeds` holds keys and values of earlier positions. */
   readonly past: boolean
 }
 
 export interface WantedGradients {
+  /** Of the block's input. */
+  readonly input: boolean
   /** Whole tensors. */
   readonly tensors: readonly BlockTensorRole[]
   /** Matrices at the entries given in the operands' feeds. */
@@ -34,7 +37,8 @@ export interface ForwardResult {
 }
 
 export interface BackwardGradients {
-  readonly input: Tensor
+  /** Absent unless wanted. */
+  readonly input?: Tensor
   readonly tensors: Readonly<Partial<Record<BlockTensorRole, Tensor>>>
   readonly scales: Readonly<Partial<Record<ScaleTarget, Tensor>>>
 }
@@ -65,11 +69,11 @@ export function createBlockRunner(config: ModelConfig, { threads }: { readonly t
     return graph
   }
   return {
-    async forward({ feeds: own, past, scales }, feeds, { keep, cache = false }) {
-      const block = graphOf({ past, scales, masked: [] })
+    async forward({ feeds: own, past, scales, standing }, feeds, { keep, cache = false }) {
+      const block = graphOf({ past, scales, standing, masked: [] })
       const wanted = [block.y, ...(cache ? [block.keys, block.values] : []), ...(keep ? block.kept : [])]
       const returnsScratch = hasManyScores(config, feeds)
-      const key = JSON.stringify(['forward', past, scales, keep, cache, returnsScratch])
+      const key = JSON.stringify(['forward', past, scales, standing, keep, cache, returnsScratch])
       const describe = () => ({ graph: block.graph, wanted: unique(wanted), returnsScratch })
       const program = await programs.get(key, describe)
       const results = await program.run({ ...own, ...feeds })
@@ -79,17 +83,17 @@ export function createBlockRunner(config: ModelConfig, { threads }: { readonly t
         kept: keep ? pick(results, block.kept) : {},
       }
     },
-    async backward({ feeds: own, past, scales }, feeds, { kept, wanted }) {
-      const block = graphOf({ past, scales, masked: wanted.masked })
+    async backward({ feeds: own, past, scales, standing }, feeds, { kept, wanted }) {
+      const block = graphOf({ past, scales, standing, masked: wanted.masked })
       const outputs = wantedValues(block, wanted)
       const given = Object.keys(kept).length > 0 ? block.kept : []
       const returnsScratch = hasManyScores(config, feeds)
-      const key = JSON.stringify(['backward', past, scales, given.length, wanted, returnsScratch])
+      const key = JSON.stringify(['backward', past, scales, standing, given.length, wanted, returnsScratch])
       const describe = () => ({ graph: block.graph, given, wanted: outputs.all, returnsScratch })
       const program = await programs.get(key, describe)
       const results = await program.run({ ...own, ...feeds, ...kept })
       return {
-        input: tensorAt(results, block.inputGradient),
+        ...(wanted.input && { input: tensorAt(results, block.inputGradient) }),
         tensors: mapValues(outputs.tensors, (value) => tensorAt(results, value)),
         scales: mapValues(outputs.scales, (value) => tensorAt(results, value)),
       }
@@ -99,8 +103,8 @@ export function createBlockRunner(config: ModelConfig, { threads }: { readonly t
 }
 
 /** Attention scores grow with the square of the length; 64 MiB of them are not worth holding on to. */
-function hasManyScores({ headCount }: ModelConfig, { x, mask }: Feeds): boolean {
-  return 4 * headCount * (x?.dims[0] ?? 0) * (mask?.size ?? 0) > 1 << 26
+function hasManyScores({ kvHeadCount }: ModelConfig, { x, mask }: Feeds): boolean {
+  return 4 * kvHeadCount * (x?.dims[0] ?? 0) * (mask?.size ?? 0) > 1 << 26
 }
 
 function wantedValues(block: BlockGraph, wanted: WantedGradients) {
@@ -108,7 +112,7 @@ function wantedValues(block: BlockGraph, wanted: WantedGradients) {
     [...wanted.tensors, ...wanted.masked].map((role) => [role, block.tensorGradients[role] as Value]),
   )
   const scales = Object.fromEntries(wanted.scales.map((target) => [target, block.scaleGradients[target] as Value]))
-  const all = [block.inputGradient, ...Object.values(tensors), ...Object.values(scales)]
+  const all = [...(wanted.input ? [block.inputGradient] : []), ...Object.values(tensors), ...Object.values(scales)]
   return { tensors, scales, all }
 }
 

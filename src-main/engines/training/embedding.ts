@@ -1,4 +1,5 @@
 /** The embedding as rows of a table in memory: looked up forward, added to backward. */
+import { lowerBound } from '#core/numerics/sparse.ts'
 
 /** Rows of `table` (vocabulary, width). (n,) ids -> (n, width) */
 export function lookUpRows(table: Float32Array, ids: Uint32Array, width: number): Float32Array {
@@ -17,7 +18,7 @@ export function addToRows(sum: Float32Array, ids: Uint32Array, gradient: Float32
   }
 }
 
-/** As `addToRows` for the entries of a mask only: sum[e] += gradient[i, column of e] for every i whose id is e's row. */
+/** As `addToRows` for the entries of a mask only: sum[e] += gradient[i, column of e] for every i whose id is e's row. `indices`: ascending */
 export function addToEntries(
   sum: Float32Array,
   indices: Uint32Array,
@@ -25,10 +26,11 @@ export function addToEntries(
   gradient: Float32Array,
   width: number,
 ): void {
-  const entriesByRow = Map.groupBy(indices.keys(), (entry) => Math.floor((indices[entry] as number) / width))
   for (let i = 0; i < ids.length; i++) {
-    for (const entry of entriesByRow.get(ids[i] as number) ?? []) {
-      const column = (indices[entry] as number) % width
+    const first = (ids[i] as number) * width
+    for (let entry = lowerBound(indices, first); entry < indices.length; entry++) {
+      const column = (indices[entry] as number) - first
+      if (column >= width) break
       sum[entry] = (sum[entry] as number) + (gradient[i * width + column] as number)
     }
   }

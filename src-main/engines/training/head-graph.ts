@@ -14,6 +14,10 @@ export interface HeadGraph {
   readonly graph: Graph
   /** (rows, 1): -log p(target) times its weight. */
   readonly losses: Value
+  /** (rows, 1): log p(target) */
+  readonly targetLogProbabilities: Value
+  /** (rows, vocabulary) */
+  readonly logProbabilities: Value
   readonly inputGradient: Value
   readonly finalNormGradient: Value
   readonly headGradient: Value
@@ -26,28 +30,30 @@ export function buildHeadGraph(config: ModelConfig, { masked }: { masked: boolea
   const entries = { rows: graph.input('head.rows', 'int32'), columns: graph.input('head.columns', 'int32') }
   const head: Matrix = masked ? { value, entries } : { value }
   const logits = linear(tape, rmsNorm(tape, x, finalNorm, config.rmsNormEpsilon), head)
-  const losses = crossEntropy(tape, logits)
+  const { losses, ...logProbabilities } = crossEntropy(tape, logits)
   const gradients = tape.gradients(losses, graph.constant('float32', [1]))
   return {
     graph,
     losses,
+    ...logProbabilities,
     inputGradient: gradients.of(x),
     finalNormGradient: gradients.of(finalNorm),
     headGradient: gradients.of(value),
   }
 }
 
-/** ℓ = -w log softmax(z)[target]. dz = w (softmax(z) - onehot(target)) for the sum of all ℓ. -> (rows, 1) */
-function crossEntropy({ graph, record }: Tape, logits: Value): Value {
+/** ℓ = -w log softmax(z)[target]. dz = w (softmax(z) - onehot(target)) for the sum of all ℓ; weights may be negative. */
+function crossEntropy({ graph, record }: Tape, logits: Value) {
   const { node } = graph
   const [targets, weights] = [graph.input('targets', 'int64'), graph.input('targetWeights')]
   const axis = { axis: { int: 1 } }
   const logProbabilities = node('LogSoftmax', [logits], axis)
-  const picked = node('GatherElements', [logProbabilities, targets], axis)
+  const targetLogProbabilities = node('GatherElements', [logProbabilities, targets], axis)
   const negativeWeights = node('Neg', [weights])
-  return record(node('Mul', [picked, negativeWeights]), [logits], () => {
+  const losses = record(node('Mul', [targetLogProbabilities, negativeWeights]), [logits], () => {
     const weighted = node('Mul', [node('Exp', [logProbabilities]), weights])
     const add = { ...axis, reduction: { string: 'add' } }
     return [node('ScatterElements', [weighted, targets, negativeWeights], add)]
   })
+  return { losses, targetLogProbabilities, logProbabilities }
 }

@@ -7,7 +7,7 @@ import type { Value } from './graph.ts'
 import { buildHeadGraph } from './head-graph.ts'
 import type { ModelWeights } from './model-weights.ts'
 import type { EndParameter } from './parameters.ts'
-import { createPrograms, type Feeds } from './program.ts'
+import { createPrograms, type Feeds, freeFloats } from './program.ts'
 import type { Run } from './runs.ts'
 
 /** Logits at a time: 32 MiB as float32. */
@@ -28,6 +28,15 @@ export interface HeadRunner {
     wants: { readonly input: boolean; readonly collect: (parameter: number, values: Float32Array) => void },
     signal: AbortSignal,
   ): Promise<HeadResult>
+  /** Hands over a row's log-probabilities (vocabulary,) for each position that predicts, by its place among them. */
+  distributions(
+    run: Run,
+    hidden: Float32Array,
+    take: (place: number, logProbabilities: Float32Array) => void,
+    signal: AbortSignal,
+  ): Promise<void>
+  /** (positions that predict,): log p(target) */
+  logProbabilities(run: Run, hidden: Float32Array, signal: AbortSignal): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
@@ -67,7 +76,7 @@ export function createHeadRunner(
         targets: new Tensor('int64', rows(run.targets) as BigInt64Array, [positions.length, 1]),
         targetWeights: new Tensor('float32', rows(run.targetWeights) as Float32Array, [positions.length, 1]),
       })
-      yield { positions, at: (value: Value) => floats(results[value]) }
+      yield { start, positions, at: (value: Value) => floats(results[value]) }
     }
   }
 
@@ -93,6 +102,20 @@ export function createHeadRunner(
         if (finalNorm >= 0) collect(finalNorm, entriesOf(at(graph.finalNormGradient), parameters[finalNorm]))
       }
       return { lossSum, ...(input && { inputGradient }) }
+    },
+    async distributions(run, hidden, take, signal) {
+      const { vocabularySize } = config
+      for await (const { start, positions, at } of chunks(run, hidden, [graph.logProbabilities], signal)) {
+        const rows = at(graph.logProbabilities)
+        for (const i of positions.keys()) take(start + i, rows.subarray(i * vocabularySize, (i + 1) * vocabularySize))
+        freeFloats(rows)
+      }
+    },
+    async logProbabilities(run, hidden, signal) {
+      const all = new Float32Array(run.positions.length)
+      const value = graph.targetLogProbabilities
+      for await (const { start, at } of chunks(run, hidden, [value], signal)) all.set(at(value), start)
+      return all
     },
     dispose: programs.dispose,
   }

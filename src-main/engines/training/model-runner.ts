@@ -5,7 +5,7 @@
  */
 import { Tensor } from 'onnxruntime-node'
 import { type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
-import { type BlockPlan, planBlocks, type ScaleVectors } from './block-plans.ts'
+import { type BlockPlan, type ModelScales, planBlocks } from './block-plans.ts'
 import { createBlockRunner } from './block-runner.ts'
 import { addToEntries, addToRows, lookUpRows } from './embedding.ts'
 import type { GradientSums } from './gradient-sums.ts'
@@ -20,15 +20,24 @@ export interface ModelRunnerInit {
   readonly threads: number
   /** How much may be kept of blocks between the passes, besides their inputs. */
   readonly keptBytes: number
-  /** (IA)³ vectors that are trained, by block; they are read at every run. */
-  readonly scales: readonly ScaleVectors[]
+  readonly scales: ModelScales
 }
 
 export interface ModelRunner {
+  /** So many positions at a time keep what they make on the way forward; longer runs make it again. */
+  readonly keptPositions: number
   /** -> the loss's sum */
   loss(run: Run, signal: AbortSignal): Promise<number>
   /** Adds the run's gradients to `sums` -> the loss's sum */
   gradients(run: Run, sums: GradientSums, signal: AbortSignal): Promise<number>
+  /** (positions that predict,): log p(target) */
+  logProbabilities(run: Run, signal: AbortSignal): Promise<Float32Array>
+  /** Hands over what the model expects at each position that predicts, (vocabulary,), by its place among them. */
+  distributions(
+    run: Run,
+    take: (place: number, logProbabilities: Float32Array) => void,
+    signal: AbortSignal,
+  ): Promise<void>
   dispose(): Promise<void>
 }
 
@@ -50,6 +59,13 @@ export function createModelRunner(
   const lowest = embedding ? 0 : blocks.findIndex(({ trained }) => trained.length > 0)
   const backwardFrom = lowest < 0 ? config.blockCount : lowest
 
+  /**
+   * The gradient of the lowest block's input is of use only to the embedding. Left out where there are other blocks too, it
+   * would take a program of its own, with scratch memory of its own, to save a hundredth of a step.
+   */
+  const wantsLowestInput = embedding !== undefined || backwardFrom < config.blockCount - 1
+  const keptPositions = Math.floor(keptBytes / (4 * keptWidth(config) * Math.max(1, config.blockCount - backwardFrom)))
+
   /** Blocks from `holdFrom` on are held for the way back, with what they made from `keepFrom` on. */
   async function forward(run: Run, { holdFrom, keep }: { holdFrom: number; keep: boolean }, signal: AbortSignal) {
     const held: HeldBlock[] = []
@@ -66,42 +82,51 @@ export function createModelRunner(
     return { held, y: x }
   }
 
-  /** From the gradient of the last block's output; adds to `sums` -> the gradient of the first held block's input */
+  /** From the gradient of the last block's output; adds to `sums` -> the gradient of the embedding's rows, where wanted */
   async function backward(run: Run, held: HeldBlock[], from: Tensor, sums: GradientSums, signal: AbortSignal) {
     const positions = positionsAt(0, run.tokens)
-    let dy = from
+    let dy: Tensor | undefined = from
     for (let index = config.blockCount - 1; index >= backwardFrom; index--) {
       signal.throwIfAborted()
       const { operands, plan, trained } = blocks[index] as BlockPlan
       const { x, kept } = held.pop() as HeldBlock
-      const feeds = { x, outputGradient: dy, ...positions, ...plan.feeds }
-      const gradients = await runner.backward(operands, feeds, { kept, wanted: plan.wanted })
-      for (const [i, values] of plan.collect(gradients).entries()) sums.add(trained[i] as number, values)
-      for (const tensor of [x, dy, ...Object.values(kept)]) freeTensor(tensor)
+      const feeds = { x, outputGradient: dy as Tensor, ...positions, ...plan.feeds }
+      const wanted = { ...plan.wanted, input: index > backwardFrom || wantsLowestInput }
+      const gradients = await runner.backward(operands, feeds, { kept, wanted })
+      const collected = plan.collect(gradients)
+      for (const [i, parameter] of trained.entries()) sums.add(parameter, collected[i] as Float32Array)
+      for (const tensor of [x, dy as Tensor, ...Object.values(kept)]) freeTensor(tensor)
       dy = gradients.input
     }
     return dy
   }
 
-  function addEmbedding(run: Run, inputGradient: Tensor, sums: GradientSums): void {
-    if (!embedding) return
-    const [sum, values] = [sums.at(embedding.index), inputGradient.data as Float32Array]
-    if (embedding.indices) addToEntries(sum, embedding.indices, run.ids, values, hiddenSize)
-    else addToRows(sum, run.ids, values, hiddenSize)
-    freeTensor(inputGradient)
+  function addEmbedding(run: Run, inputGradient: Tensor | undefined, sums: GradientSums): void {
+    if (embedding && inputGradient) {
+      const [sum, values] = [sums.at(embedding.index), inputGradient.data as Float32Array]
+      if (embedding.indices) addToEntries(sum, embedding.indices, run.ids, values, hiddenSize)
+      else addToRows(sum, run.ids, values, hiddenSize)
+    }
+    if (inputGradient) freeTensor(inputGradient)
+  }
+
+  /** Forward through all blocks, then `use` of what they gave. */
+  async function forwardOnly<T>(run: Run, use: (hidden: Float32Array) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { y } = await forward(run, { holdFrom: config.blockCount, keep: false }, signal)
+    const result = await use(y.data as Float32Array)
+    freeTensor(y)
+    return result
   }
 
   return {
-    async loss(run, signal) {
-      const { y } = await forward(run, { holdFrom: config.blockCount, keep: false }, signal)
-      const { lossSum } = await head.loss(run, y.data as Float32Array, signal)
-      freeTensor(y)
-      return lossSum
-    },
+    keptPositions,
+    loss: (run, signal) => forwardOnly(run, async (hidden) => (await head.loss(run, hidden, signal)).lossSum, signal),
+    logProbabilities: (run, signal) => forwardOnly(run, (hidden) => head.logProbabilities(run, hidden, signal), signal),
+    distributions: (run, take, signal) =>
+      forwardOnly(run, (hidden) => head.distributions(run, hidden, take, signal), signal),
 
     async gradients(run, sums, signal) {
-      const bytesToKeep = 4 * run.ids.length * keptWidth(config) * (config.blockCount - backwardFrom)
-      const how = { holdFrom: backwardFrom, keep: bytesToKeep <= keptBytes }
+      const how = { holdFrom: backwardFrom, keep: run.ids.length <= keptPositions }
       const { held, y } = await forward(run, how, signal)
       const collect = (end: number, values: Float32Array) => sums.add(ends[end]?.index as number, values)
       const input = backwardFrom < config.blockCount
@@ -125,9 +150,15 @@ interface HeldBlock {
   readonly kept: Feeds
 }
 
-/** Float32 numbers that a block keeps of one position: what its products with weights made, and what attention did. */
-export function keptWidth({ hiddenSize, headCount, kvHeadCount, headSize, intermediateSize }: ModelConfig): number {
-  return 2 * headCount * headSize + 2 * kvHeadCount * headSize + hiddenSize + 2 * intermediateSize
+/**
+ * Float32 numbers that a block keeps of one position: what its products with weights made, and what attention did. Trained
+ * scales add a little.
+ */
+export function keptWidth(config: ModelConfig): number {
+  const { hiddenSize, headCount, kvHeadCount, headSize, intermediateSize, queryKeyNorm } = config
+  const attention = 2 * headCount * headSize + 2 * kvHeadCount * headSize
+  const normed = queryKeyNorm ? (headCount + kvHeadCount) * headSize : 0
+  return attention + normed + hiddenSize + 2 * intermediateSize
 }
 
 function asBatch(values: Float32Array, { sequences, tokens }: Run, width: number): Tensor {

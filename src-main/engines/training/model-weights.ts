@@ -3,8 +3,10 @@ import { type BlockTensorRole, tensorNames } from '#contracts/model/manifest.ts'
 import { expectedTensors } from '#core/models/expected-tensors.ts'
 import { type ByBlockTensor, blockShapes } from '#core/numerics/block.ts'
 import { decodeFloats } from '#core/numerics/dtypes.ts'
+import type { PatchWeights } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import { readStored } from '../shared/read-weights.ts'
+import { addPatches } from './standing-patches.ts'
 
 export interface ModelWeights {
   readonly bytes: number
@@ -13,12 +15,18 @@ export interface ModelWeights {
   block(index: number): ByBlockTensor<Float32Array>
 }
 
-export async function readModelWeights(model: ModelHandle, options: { signal?: AbortSignal }): Promise<ModelWeights> {
+/** With the tensors' changes by `on`, which are checked already. */
+export async function readModelWeights(
+  model: ModelHandle,
+  { on = [], ...options }: { readonly signal?: AbortSignal; readonly on?: readonly PatchWeights[] },
+): Promise<ModelWeights> {
   const { config } = model.manifest
   const tensors = new Map<string, Float32Array>()
   for (const { name, shape } of expectedTensors(config)) {
     const { dtype, bytes } = await readStored(model, name, shape, options)
-    tensors.set(name, decodeFloats(dtype, bytes))
+    const values = decodeFloats(dtype, bytes)
+    addPatches(values, name, on)
+    tensors.set(name, values)
   }
   const roles = Object.keys(blockShapes(config)) as BlockTensorRole[]
   const tensor = (name: string) => tensors.get(name) ?? absent(name)

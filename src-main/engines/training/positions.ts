@@ -7,7 +7,7 @@ import type { Feeds } from './program.ts'
 /** Added to scores that must not count; their exponential is exactly 0. */
 const hidden = -1e30
 
-/** `cos` and `sin` (tokens, headSize / 2), `mask` (tokens, past + tokens), for tokens at [past, past + tokens). */
+/** `cos` and `sin` (tokens, headSize / 2), `mask` (group * tokens, past + tokens), for tokens at [past, past + tokens). */
 export function positionFeeds(config: ModelConfig, past: number, tokens: number): Feeds {
   const frequencies = rotaryFrequencies(config)
   const angle = (i: number) =>
@@ -21,19 +21,20 @@ export function positionFeeds(config: ModelConfig, past: number, tokens: number)
   return { cos: table(Math.cos), sin: table(Math.sin), mask: attentionMask(config, past, tokens) }
 }
 
-/** A token sees itself and what came before, as far back as the sliding window reaches. */
-function attentionMask(
-  { slidingWindow = Number.POSITIVE_INFINITY }: ModelConfig,
-  past: number,
-  tokens: number,
-): Tensor {
+/**
+ * A token sees itself and what came before, as far back as the sliding window reaches; the same for each of the query heads
+ * that share keys, whose rows follow each other.
+ */
+function attentionMask(config: ModelConfig, past: number, tokens: number): Tensor {
+  const { slidingWindow = Number.POSITIVE_INFINITY, headCount, kvHeadCount } = config
+  const rows = (headCount / kvHeadCount) * tokens
   const positions = past + tokens
-  const mask = new Float32Array(tokens * positions).fill(hidden)
-  for (let t = 0; t < tokens; t++) {
-    const first = Math.max(0, past + t - slidingWindow + 1)
-    mask.fill(0, t * positions + first, t * positions + past + t + 1)
+  const mask = new Float32Array(rows * positions).fill(hidden)
+  for (let row = 0; row < rows; row++) {
+    const last = past + (row % tokens)
+    mask.fill(0, row * positions + Math.max(0, last - slidingWindow + 1), row * positions + last + 1)
   }
-  return new Tensor('float32', mask, [tokens, positions])
+  return new Tensor('float32', mask, [rows, positions])
 }
 
 /** The last few answers, since batches of one length follow each other. */

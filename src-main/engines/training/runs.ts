@@ -7,6 +7,8 @@ import { ContextTooLongError } from '#core/errors.ts'
 import type { TrainingExample } from '#core/ports/training-engine.ts'
 
 export interface Run {
+  /** Each sequence's place in the batch. */
+  readonly examples: readonly number[]
   readonly sequences: number
   /** Positions of each sequence. */
   readonly tokens: number
@@ -23,12 +25,15 @@ export interface Run {
  */
 export function planRuns(batch: readonly TrainingExample[], config: ModelConfig, positionsPerRun: number): Run[] {
   for (const example of batch) checkExample(example, config)
-  const longestFirst = batch.toSorted((a, b) => b.tokens.length - a.tokens.length)
+  const lengthOf = (example: number) => batch[example]?.tokens.length ?? 0
+  const longestFirst = [...batch.keys()].sort((a, b) => lengthOf(b) - lengthOf(a))
   const runs: Run[] = []
   for (let start = 0; start < longestFirst.length; ) {
-    const tokens = (longestFirst[start]?.tokens.length ?? 0) - 1
-    const count = Math.max(1, Math.floor(positionsPerRun / tokens))
-    runs.push(packRun(longestFirst.slice(start, start + count), tokens))
+    const tokens = lengthOf(longestFirst[start] as number) - 1
+    const most = Math.max(1, Math.floor(positionsPerRun / tokens))
+    const left = longestFirst.length - start
+    const count = Math.ceil(left / Math.ceil(left / most)) // as many in each of the runs that it takes
+    runs.push(packRun(batch, longestFirst.slice(start, start + count), tokens))
     start += count
   }
   return runs
@@ -39,17 +44,41 @@ export function sumOfWeights(runs: readonly Run[]): number {
   return runs.reduce((sum, { targetWeights }) => targetWeights.reduce((part, weight) => part + weight, sum), 0)
 }
 
-function packRun(examples: readonly TrainingExample[], tokens: number): Run {
+export interface Prediction {
+  /** Its place in the batch. */
+  readonly example: number
+  readonly position: number
+  /** Its place among the run's positions. */
+  readonly place: number
+}
+
+/** Which example and position of it each of the run's positions is. */
+export function predictions({ examples, tokens, positions }: Run): readonly Prediction[] {
+  return Array.from(positions, (at, place) => ({
+    example: examples[Math.floor(at / tokens)] as number,
+    position: at % tokens,
+    place,
+  }))
+}
+
+/** Each position's target; the next token unless the example says otherwise. -> (tokens - 1,) */
+function targetsOf({ tokens, targets }: TrainingExample): readonly number[] {
+  return targets ?? tokens.slice(1)
+}
+
+function packRun(batch: readonly TrainingExample[], examples: readonly number[], tokens: number): Run {
   const ids = new Uint32Array(examples.length * tokens)
   const counted: { position: number; target: number; weight: number }[] = []
-  for (const [row, { tokens: sequence, targetWeights }] of examples.entries()) {
-    ids.set(sequence.slice(0, -1), row * tokens)
-    for (const [i, target] of sequence.slice(1).entries()) {
-      const weight = targetWeights?.[i] ?? 1
+  for (const [row, index] of examples.entries()) {
+    const example = batch[index] as TrainingExample
+    ids.set(example.tokens.slice(0, -1), row * tokens)
+    for (const [i, target] of targetsOf(example).entries()) {
+      const weight = example.targetWeights?.[i] ?? 1
       if (weight !== 0) counted.push({ position: row * tokens + i, target, weight })
     }
   }
   return {
+    examples,
     sequences: examples.length,
     tokens,
     ids,
@@ -60,18 +89,27 @@ function packRun(examples: readonly TrainingExample[], tokens: number): Run {
 }
 
 function checkExample(
-  { tokens, targetWeights }: TrainingExample,
+  { tokens, targets, targetWeights }: TrainingExample,
   { vocabularySize, contextLength }: ModelConfig,
 ): void {
   if (tokens.length < 2) throw new RangeError(`an example of ${tokens.length} tokens predicts nothing`)
-  if (tokens.length - 1 > contextLength) throw new ContextTooLongError(tokens.length - 1, contextLength)
-  const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabularySize))
-  if (wrong !== undefined) throw new RangeError(`token ${wrong} is not below ${vocabularySize}`)
+  const predicted = tokens.length - 1
+  if (predicted > contextLength) throw new ContextTooLongError(predicted, contextLength)
+  checkTokens('token', tokens, vocabularySize)
+  if (targets !== undefined) {
+    checkLength('targets', targets, tokens)
+    checkTokens('target', targets, vocabularySize)
+  }
   if (targetWeights === undefined) return
-  if (targetWeights.length !== tokens.length - 1) {
-    throw new RangeError(`${targetWeights.length} target weights for ${tokens.length} tokens`)
-  }
-  if (!targetWeights.every((weight) => weight >= 0 && Number.isFinite(weight))) {
-    throw new RangeError('a target weight is negative or not a number')
-  }
+  checkLength('target weights', targetWeights, tokens)
+  if (!targetWeights.every(Number.isFinite)) throw new RangeError('a target weight is not a number')
+}
+
+function checkTokens(what: string, tokens: readonly number[], vocabularySize: number): void {
+  const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabularySize))
+  if (wrong !== undefined) throw new RangeError(`${what} ${wrong} is not below ${vocabularySize}`)
+}
+
+function checkLength(what: string, values: ArrayLike<number>, tokens: readonly number[]): void {
+  if (values.length !== tokens.length - 1) throw new RangeError(`${values.length} ${what} for ${tokens.length} tokens`)
 }

@@ -3,22 +3,27 @@ import type { PatchWeights, TrainedParameter } from '#core/ports/engine.ts'
 import type { OptimizerState, TrainingExample } from '#core/ports/training-engine.ts'
 import type { ArrayReader } from './array-reader.ts'
 import type { WireArray } from './channel.ts'
-import type { RequestOf, WireBatch, WireParameter } from './protocol.ts'
+import type { WireBatch, WireParameter, WirePatch } from './protocol.ts'
 
-type WirePatch = Pick<RequestOf<'load-patch'>, 'deltas' | 'scales'>
-
-export function packPatch({ deltas, scales }: PatchWeights): WirePatch & { readonly arrays: WireArray[] } {
-  return {
+export function packPatch({ deltas, scales, factors = [] }: PatchWeights) {
+  const content: WirePatch = {
     deltas: deltas.map(({ tensor }) => ({ tensor })),
     scales: scales.map(({ block, target }) => ({ block, target })),
-    arrays: [...deltas.flatMap(({ indices, values }) => [indices, values]), ...scales.map(({ values }) => values)],
+    factors: factors.map(({ tensor, rank }) => ({ tensor, rank })),
   }
+  const arrays: WireArray[] = [
+    ...deltas.flatMap(({ indices, values }) => [indices, values]),
+    ...scales.map(({ values }) => values),
+    ...factors.flatMap(({ left, right }) => [left, right]),
+  ]
+  return { content, arrays }
 }
 
-export function unpackPatch({ deltas, scales }: WirePatch, arrays: ArrayReader): PatchWeights {
+export function unpackPatch({ deltas, scales, factors }: WirePatch, arrays: ArrayReader): PatchWeights {
   return {
     deltas: deltas.map(({ tensor }) => ({ tensor, indices: arrays.indices(), values: arrays.floats() })),
     scales: scales.map(({ block, target }) => ({ block, target, values: arrays.floats() })),
+    factors: factors.map(({ tensor, rank }) => ({ tensor, rank, left: arrays.floats(), right: arrays.floats() })),
   }
 }
 
@@ -40,8 +45,9 @@ export function unpackParameters(parameters: readonly WireParameter[], arrays: A
 
 export function packBatch(examples: readonly TrainingExample[]) {
   return {
-    batch: examples.map(({ tokens, targetWeights }) => ({
+    batch: examples.map(({ tokens, targets, targetWeights }) => ({
       tokens: [...tokens],
+      ...(targets && { targets: [...targets] }),
       isWeighted: targetWeights !== undefined,
     })),
     arrays: examples.flatMap(({ targetWeights }) => targetWeights ?? []),
@@ -49,7 +55,9 @@ export function packBatch(examples: readonly TrainingExample[]) {
 }
 
 export function unpackBatch(batch: WireBatch, arrays: ArrayReader): TrainingExample[] {
-  return batch.map(({ tokens, isWeighted }) => (isWeighted ? { tokens, targetWeights: arrays.floats() } : { tokens }))
+  return batch.map(({ isWeighted, ...example }) =>
+    isWeighted ? { ...example, targetWeights: arrays.floats() } : example,
+  )
 }
 
 export function packMoments({ moments }: OptimizerState): Float32Array[] {

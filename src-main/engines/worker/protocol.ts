@@ -9,7 +9,7 @@ import { scaleTargets, weightFormats } from '#core/ports/engine.ts'
 import { wireErrorSchema } from './wire-error.ts'
 
 /** Raised with every change of what is below. */
-export const protocolVersion = 2
+export const protocolVersion = 3
 
 const id = z.int().min(1)
 const count = z.int().min(0)
@@ -38,8 +38,13 @@ const parameterSchema = z.discriminatedUnion('kind', [
 ])
 export type WireParameter = z.infer<typeof parameterSchema>
 
+const stepGradient = {
+  divisor: real.exactOptional(),
+  gradientScale: real.exactOptional(),
+  maximumNorm: real.exactOptional(),
+}
 const optimizerStepSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('sgd'), learningRate: real, gradientScale: real.exactOptional() }),
+  z.strictObject({ kind: z.literal('sgd'), learningRate: real, ...stepGradient }),
   z.strictObject({
     kind: z.literal('adamw'),
     learningRate: real,
@@ -47,12 +52,22 @@ const optimizerStepSchema = z.discriminatedUnion('kind', [
     beta2: real,
     epsilon: real,
     weightDecay: real,
-    gradientScale: real.exactOptional(),
+    ...stepGradient,
   }),
 ])
 
+/** For each delta indices, values; for each scale values; for each pair of factors left, right are among the arrays. */
+const patchSchema = z.strictObject({
+  deltas: z.array(z.strictObject({ tensor: z.string() })),
+  scales: z.array(z.strictObject({ block: real, target: z.enum(scaleTargets) })),
+  factors: z.array(z.strictObject({ tensor: z.string(), rank: real })),
+})
+export type WirePatch = z.infer<typeof patchSchema>
+
 /** The weights of examples that have them are the arrays, in order. */
-const batchSchema = z.array(z.strictObject({ tokens: z.array(real), isWeighted: z.boolean() }))
+const batchSchema = z.array(
+  z.strictObject({ tokens: z.array(real), targets: z.array(real).exactOptional(), isWeighted: z.boolean() }),
+)
 export type WireBatch = z.infer<typeof batchSchema>
 
 const loadOptions = { model: z.string(), threads: real, format: z.enum(weightFormats).exactOptional() }
@@ -62,14 +77,8 @@ const requestSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('load-span'), part: id, span: spanSchema, ...loadOptions }),
   z.strictObject({ kind: z.literal('load-ends'), part: id, ...loadOptions }),
   z.strictObject({ kind: z.literal('dispose-part'), part: id }),
-  /** For each delta indices, values; for each scale values -> */
-  z.strictObject({
-    kind: z.literal('load-patch'),
-    part: id,
-    patch: id,
-    deltas: z.array(z.strictObject({ tensor: z.string() })),
-    scales: z.array(z.strictObject({ block: real, target: z.enum(scaleTargets) })),
-  }),
+  /** those of the patch -> */
+  z.strictObject({ kind: z.literal('load-patch'), part: id, patch: id, content: patchSchema }),
   /** hidden of each step -> output of each */
   z.strictObject({ kind: z.literal('forward'), part: id, steps: z.array(placedSession).min(1) }),
   /** -> cache */
@@ -89,13 +98,14 @@ const requestSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('embed'), part: id, tokens: z.array(real), patches }),
   /** hidden -> logits */
   z.strictObject({ kind: z.literal('logits'), part: id, patches }),
-  /** indices of each `entries` parameter -> */
+  /** indices of each `entries` parameter, those of each patch -> */
   z.strictObject({
     kind: z.literal('load-trainee'),
     part: id,
     model: z.string(),
     threads: real,
     parameters: z.array(parameterSchema),
+    on: z.array(patchSchema),
   }),
   /** weights of the batch -> */
   z.strictObject({ kind: z.literal('loss'), part: id, batch: batchSchema }),
@@ -103,6 +113,10 @@ const requestSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('gradients'), part: id, batch: batchSchema }),
   /** weights of the batch -> */
   z.strictObject({ kind: z.literal('step'), part: id, batch: batchSchema, optimizer: optimizerStepSchema }),
+  /** -> log-probabilities of each example's targets */
+  z.strictObject({ kind: z.literal('log-probabilities'), part: id, batch: batchSchema }),
+  /** -> targets drawn for each example */
+  z.strictObject({ kind: z.literal('sample-targets'), part: id, batch: batchSchema, seed: real }),
   /** weights of the batch -> squared gradients of each parameter */
   z.strictObject({ kind: z.literal('squared-gradients'), part: id, batch: batchSchema }),
   /** -> values */
@@ -180,7 +194,9 @@ export const answerSchemas = {
   'load-trainee': z.strictObject({ parameterCount: count }),
   loss,
   gradients: loss,
-  step: loss.extend({ optimizerStateBytes: count }),
+  step: loss.extend({ gradientNorm: real, optimizerStateBytes: count }),
+  'log-probabilities': nothing,
+  'sample-targets': nothing,
   'squared-gradients': nothing,
   values: nothing,
   'set-values': nothing,

@@ -4,7 +4,7 @@ import type { ModelEnds, NumericsClass } from '#core/ports/engine.ts'
 import { EngineMisuseError } from '../shared/misuse.ts'
 import { countRows } from '../shared/rows.ts'
 import type { Connection } from './connection.ts'
-import { expectFloats } from './expect-floats.ts'
+import { expectFloats } from './expect-arrays.ts'
 import { createRemotePatches } from './remote-patches.ts'
 
 export interface RemoteEndsInit {

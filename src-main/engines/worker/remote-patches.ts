@@ -15,8 +15,8 @@ export function createRemotePatches(connection: Connection, part: number): Remot
   return {
     async load(weights) {
       const id = connection.newId()
-      const { arrays, ...packed } = packPatch(weights)
-      const { answer } = await connection.call({ kind: 'load-patch', part, patch: id, ...packed }, { arrays })
+      const { arrays, content } = packPatch(weights)
+      const { answer } = await connection.call({ kind: 'load-patch', part, patch: id, content }, { arrays })
       const patch: LoadedPatch = {
         weightBytes: answer.weightBytes,
         dispose() {

@@ -18,7 +18,7 @@ import { checkIdle, checkImport, checkOpen, checkPrefix, checkUsable } from '../
 import { checkSteps } from '../shared/check-steps.ts'
 import { EngineMisuseError } from '../shared/misuse.ts'
 import type { Connection } from './connection.ts'
-import { expectFloats } from './expect-floats.ts'
+import { expectFloats } from './expect-arrays.ts'
 import { packParameters } from './packing.ts'
 import { parameterSize } from './parameter-size.ts'
 import { type Answered, type Call, untilAborted } from './pending-calls.ts'

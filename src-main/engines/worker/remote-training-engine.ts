@@ -1,11 +1,11 @@
 /** The `TrainingEngine` port, with the training done in a worker. */
 import type { TrainedParameter } from '#core/ports/engine.ts'
-import type { Trainee, TrainingEngine } from '#core/ports/training-engine.ts'
+import type { Trainee, TrainingEngine, TrainingExample } from '#core/ports/training-engine.ts'
 import { EngineMisuseError } from '../shared/misuse.ts'
 import type { ComputeClient } from './compute-client.ts'
 import type { Connection } from './connection.ts'
-import { expectFloats } from './expect-floats.ts'
-import { packBatch, packMoments, packParameters, unpackMoments } from './packing.ts'
+import { expectFloats, expectTargets } from './expect-arrays.ts'
+import { packBatch, packMoments, packParameters, packPatch, unpackMoments } from './packing.ts'
 import { parameterSize } from './parameter-size.ts'
 import { untilStopped } from './pending-calls.ts'
 import { loadPart } from './remote-engine.ts'
@@ -22,9 +22,11 @@ export function createRemoteTrainingEngine(client: ComputeClient): TrainingEngin
       const sizes = init.parameters.map((parameter) => parameterSize(config, parameter))
       return loadPart(client, init, async (connection, part) => {
         const { parameters, arrays } = packParameters(init.parameters)
+        const patches = (init.on ?? []).map(packPatch)
+        const on = patches.map(({ content }) => content)
         const { answer } = await connection.call(
-          { kind: 'load-trainee', part, model: digest, threads: init.threads, parameters },
-          { arrays, signal: init.signal },
+          { kind: 'load-trainee', part, model: digest, threads: init.threads, parameters, on },
+          { arrays: [...arrays, ...patches.flatMap((patch) => patch.arrays)], signal: init.signal },
         )
         return createRemoteTrainee(connection, { part, parameters: init.parameters, sizes, ...answer })
       })
@@ -96,8 +98,21 @@ function createRemoteTrainee(connection: Connection, init: RemoteTraineeInit): T
         const { batch, arrays } = packBatch(examples)
         const call = connection.begin({ kind: 'step', part, batch, optimizer: { ...optimizer } }, { arrays })
         const { answer } = await untilStopped(call, signal)
-        optimizerStateBytes = answer.optimizerStateBytes
-        return { lossSum: answer.lossSum, weightSum: answer.weightSum }
+        const { optimizerStateBytes: heldBytes, ...result } = answer
+        optimizerStateBytes = heldBytes
+        return result
+      }),
+    logProbabilities: (examples, { signal } = {}) =>
+      alone(async () => {
+        const { batch, arrays } = packBatch(examples.map(unweighted))
+        const answered = await connection.call({ kind: 'log-probabilities', part, batch }, { arrays, signal })
+        return examples.map(({ tokens }) => expectFloats(connection, answered.arrays, tokens.length - 1))
+      }),
+    sampleTargets: (examples, { seed, signal }) =>
+      alone(async () => {
+        const { batch, arrays } = packBatch(examples.map(unweighted))
+        const answered = await connection.call({ kind: 'sample-targets', part, batch, seed }, { arrays, signal })
+        return examples.map(({ tokens }) => expectTargets(connection, answered.arrays, tokens.length - 1))
       }),
     squaredGradients: (examples, { signal } = {}) =>
       alone(async () => {
@@ -121,4 +136,9 @@ function createRemoteTrainee(connection: Connection, init: RemoteTraineeInit): T
       return disposal
     },
   }
+}
+
+/** Weights that nobody looks at need not travel. */
+function unweighted({ tokens, targets }: TrainingExample): TrainingExample {
+  return targets ? { tokens, targets } : { tokens }
 }

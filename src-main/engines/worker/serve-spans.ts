@@ -28,8 +28,8 @@ export function createSpanHandlers({
       return { answer: { weightBytes: runner.weightBytes, numericsClass: runner.numericsClass } }
     },
 
-    async 'load-patch'({ part, patch: id, ...packed }, { arrays }) {
-      const patch = await parts.patchable(part).loadPatch(unpackPatch(packed, arrays))
+    async 'load-patch'({ part, patch: id, content }, { arrays }) {
+      const patch = await parts.patchable(part).loadPatch(unpackPatch(content, arrays))
       parts.keepPatch(part, id, patch)
       return { answer: { weightBytes: patch.weightBytes } }
     },

@@ -2,7 +2,7 @@
 import { CodedError } from '#contracts/errors.ts'
 import type { TrainingEngine } from '#core/ports/training-engine.ts'
 import { type Handlers, type OpenModel, withModel } from './handler.ts'
-import { packMoments, unpackBatch, unpackMoments, unpackParameters } from './packing.ts'
+import { packMoments, unpackBatch, unpackMoments, unpackParameters, unpackPatch } from './packing.ts'
 import { createInTurn, type ServedParts } from './served-parts.ts'
 
 export interface TrainingHandlerParts {
@@ -16,6 +16,8 @@ export type TrainingRequests =
   | 'loss'
   | 'gradients'
   | 'step'
+  | 'log-probabilities'
+  | 'sample-targets'
   | 'squared-gradients'
   | 'values'
   | 'set-values'
@@ -28,9 +30,14 @@ export function createTrainingHandlers({
   parts,
 }: TrainingHandlerParts): Handlers<TrainingRequests> {
   return {
-    async 'load-trainee'({ part, model, threads, parameters }, { arrays, signal }) {
+    async 'load-trainee'({ part, model, threads, parameters, on }, { arrays, signal }) {
       if (training === null) throw new CodedError('internal', 'this worker does not train')
-      const init = { parameters: unpackParameters(parameters, arrays), threads, signal }
+      const init = {
+        parameters: unpackParameters(parameters, arrays),
+        on: on.map((patch) => unpackPatch(patch, arrays)),
+        threads,
+        signal,
+      }
       const { trainee } = await parts.load(part, async () => ({
         kind: 'trainee' as const,
         trainee: await withModel(openModel, model, (handle) => training.loadTrainee(handle, init)),
@@ -55,9 +62,24 @@ export function createTrainingHandlers({
     step({ part, batch, optimizer }, { arrays, signal }) {
       const examples = unpackBatch(batch, arrays)
       return parts.trainee(part, async (trainee) => {
-        const { lossSum, weightSum } = await trainee.step(examples, optimizer, { signal })
-        return { answer: { lossSum, weightSum, optimizerStateBytes: trainee.optimizerStateBytes } }
+        const { lossSum, weightSum, gradientNorm } = await trainee.step(examples, optimizer, { signal })
+        const { optimizerStateBytes } = trainee
+        return { answer: { lossSum, weightSum, gradientNorm, optimizerStateBytes } }
       })
+    },
+    'log-probabilities'({ part, batch }, { arrays, signal }) {
+      const examples = unpackBatch(batch, arrays)
+      return parts.trainee(part, async (trainee) => ({
+        answer: {},
+        arrays: await trainee.logProbabilities(examples, { signal }),
+      }))
+    },
+    'sample-targets'({ part, batch, seed }, { arrays, signal }) {
+      const examples = unpackBatch(batch, arrays)
+      return parts.trainee(part, async (trainee) => ({
+        answer: {},
+        arrays: await trainee.sampleTargets(examples, { seed, signal }),
+      }))
     },
     'squared-gradients'({ part, batch }, { arrays, signal }) {
       const examples = unpackBatch(batch, arrays)
