@@ -5,7 +5,8 @@
  *     <home>/models/<digest>/            base models
  *     <home>/downloads/<owner>/<name>/   what has arrived of models that are being downloaded
  *     <home>/prepared-weights/           weights as engines load them, made from the models; may be cleared at any time
- *     <home>/profiles/<name>/            key, ledger, settings, log, token and address of a running node
+ *     <home>/profiles/<name>/            key, ledger, settings, log, token and address of a running node; patches, runs and
+ *                                        the data they are trained on
  */
 import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -23,6 +24,9 @@ export interface DataDirectory {
   readonly profile: string
   readonly profileDirectory: string
   readonly ledgerFile: string
+  /** What is known of patches, and the folder they lie in. */
+  readonly patchesFile: string
+  readonly patches: string
   readonly settingsFile: string
   readonly logFile: string
   readonly lockFile: string
@@ -51,6 +55,8 @@ export function dataDirectory(options: { profile?: string; environment?: NodeJS.
     profile,
     profileDirectory,
     ledgerFile: file('ledger.db'),
+    patchesFile: file('patches.db'),
+    patches: file('patches'),
     settingsFile: file('settings.json'),
     logFile: file('node.log'),
     lockFile: file('node.lock'),

@@ -2,7 +2,7 @@
 import type { Stream } from '@libp2p/interface'
 import { CodedError, InvalidInputError } from '#contracts/errors.ts'
 import { maximumControlBytes } from '#contracts/wire/frame.ts'
-import { decodeHostControl, encodeControl, isControl } from '#contracts/wire/inference/messages.ts'
+import { type ClientControl, decodeHostControl, encodeControl, isControl } from '#contracts/wire/inference/messages.ts'
 import {
   decodeTensor,
   encodeTensor,
@@ -28,10 +28,11 @@ interface ClientInit {
 /** Says `open` on a fresh stream. Throws `SessionRefusedError`, `PeerLostError` or the signal's reason. */
 export async function openClientSession(stream: Stream, init: ClientInit): Promise<RemoteSession> {
   const channel = createFrameChannel(stream)
-  const { closeMs, openMs } = init.timeouts
+  const { closeMs } = init.timeouts
+  const openMs = init.request.patches ? init.timeouts.openPatchedMs : init.timeouts.openMs
   const signal = init.signal ? { signal: init.signal } : {}
   try {
-    await channel.write([encodeControl({ type: 'open', ...init.request })], { timeoutMs: openMs, ...signal })
+    await channel.write([encodeControl(openMessage(init.request))], { timeoutMs: openMs, ...signal })
     const body = await channel.read(maximumControlBytes, { waitMs: openMs, frameMs: openMs, ...signal })
     if (body === null) throw new StreamLostError('it closed the stream before answering')
     const answer = decodeHostControl(body)
@@ -43,6 +44,10 @@ export async function openClientSession(stream: Stream, init: ClientInit): Promi
     else channel.abort(asError(error))
     throw failureOf(error, init, init.signal)
   }
+}
+
+function openMessage({ patches, ...request }: SessionRequest): ClientControl {
+  return { type: 'open', ...request, ...(patches && { patches: [...patches] }) }
 }
 
 /** What a caller is told: its own abort, a refusal, or a lost peer with the cause. */

@@ -2,7 +2,7 @@
  * How much a peer may take of us, and how long it may take. Memory a stranger can make us hold is bounded by the product of
  * these; `docs/protocols/limits.md` adds them up.
  */
-import { maximumSignedOfferBytes } from '#contracts/wire/announce/messages.ts'
+import { maximumSignedAnnouncementBytes } from '#contracts/wire/patches/announce.ts'
 
 /** Connections and streams; names as in libp2p. */
 export const maxConnections = 100
@@ -19,8 +19,12 @@ export interface FrameLimits {
   readonly seconds: number
 }
 export const kadFrames: FrameLimits = { maximumBytes: 256 * 1024, frames: 500, seconds: 10 }
-/** A frame holds a handful of offers, or the names of many. */
-export const gossipFrames: FrameLimits = { maximumBytes: 16 * maximumSignedOfferBytes, frames: 2_000, seconds: 10 }
+/** A frame holds a handful of offers and announcements, or the names of many. */
+export const gossipFrames: FrameLimits = {
+  maximumBytes: 16 * maximumSignedAnnouncementBytes,
+  frames: 2_000,
+  seconds: 10,
+}
 
 /** kad-dht waits ten seconds on each stream before it gives up on a message. */
 export const maxKadStreams = 4
@@ -43,6 +47,29 @@ export const maxOffersPerSource = 256
 /** How long the last sequence of a host is remembered after its offer ended: replays are refused that long. */
 export const rememberSequenceMs = 10 * 60_000
 
+/** Announcements of patches of one neighbour, its own and those it passes on, whose signatures are checked. */
+export const patchAnnouncementsPerPeer = { points: 200, seconds: 10 } as const
+/** A claim is one holder's word about one patch. */
+export const maxPatchClaims = 4096
+export const maxClaimsPerHolder = 256
+export const maxClaimsPerSource = 2048
+export const maxHoldersPerPatch = 64
+/** Patches this node offers; more than these are kept to itself, the oldest ones. */
+export const maxOfferedPatches = maxClaimsPerHolder
+/** What a peer that sent wrong bytes says is not heard that long. */
+export const liarMs = 30 * 60_000
+export const maxLiars = 1024
+/** Keys this node provides on the DHT for its patches: each is a walk through the DHT now and then. */
+export const maxProvidedPatchKeys = 64
+
+export const maxPatchDirectoryStreams = 4
+export const patchQuestionsPerPeer = { points: 20, seconds: 10 } as const
+/** More than are served: those beyond are told that this node is busy. */
+export const maxFetchStreams = 16
+export const maxFetchesPerPeer = 4
+export const maxFetches = 32
+export const fetchRequestsPerPeer = { points: 400, seconds: 10 } as const
+
 /** Nodes dialled because someone said they exist, not because they are needed. */
 export const enoughConnections = 24
 
@@ -56,6 +83,8 @@ export interface Timeouts {
   readonly helloMs: number
   /** From `open` to the host's answer; the host may have to make room first. */
   readonly openMs: number
+  /** The same for a session with patches, which the host may have to fetch. */
+  readonly openPatchedMs: number
   /** From a step sent to its result. */
   readonly stepMs: number
   /** From a frame's first byte to its last. */
@@ -66,6 +95,11 @@ export interface Timeouts {
   readonly closeMs: number
   readonly stopMs: number
   readonly pingEveryMs: number
+  /** How often the announcements of patches are repeated, and how long they hold without that. */
+  readonly patchAnnounceEveryMs: number
+  readonly patchLifetimeMs: number
+  /** From one piece of a patch to the next, on either side. */
+  readonly pieceMs: number
 }
 
 export const defaultTimeouts: Timeouts = {
@@ -75,10 +109,14 @@ export const defaultTimeouts: Timeouts = {
   directoryMs: 5_000,
   helloMs: 5_000,
   openMs: 15_000,
+  openPatchedMs: 60_000,
   stepMs: 30_000,
   frameMs: 30_000,
   idleSessionMs: 5 * 60_000,
   closeMs: 1_000,
   stopMs: 2_500,
   pingEveryMs: 30_000,
+  patchAnnounceEveryMs: 3 * 60_000,
+  patchLifetimeMs: 10 * 60_000,
+  pieceMs: 10_000,
 }

@@ -11,6 +11,7 @@ import { yamux } from '@libp2p/yamux'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { createLibp2p } from 'libp2p'
 import { announceProtocol } from '#contracts/wire/announce/messages.ts'
+import { patchAnnounceProtocol } from '#contracts/wire/patches/announce.ts'
 import {
   gossipFrames,
   inboundConnectionsPerSecond,
@@ -75,14 +76,14 @@ export async function createSwarmNode(init: NodeInit): Promise<SwarmNode> {
 }
 
 const gossipInit: Partial<GossipsubOpts> = {
-  // Offers carry their host's signature; a second one would only name who relayed first.
+  // Offers and announcements carry their maker's signature; a second one would only name who relayed first.
   globalSignaturePolicy: 'StrictNoSign',
   msgIdFn: (message) => sha256(message.data),
   emitSelf: false,
   doPX: false,
   fallbackToFloodsub: false,
   allowPublishToZeroTopicPeers: true,
-  allowedTopics: [announceProtocol],
+  allowedTopics: [announceProtocol, patchAnnounceProtocol],
   maxInboundStreams: 2,
   maxInboundDataLength: gossipFrames.maximumBytes,
 }

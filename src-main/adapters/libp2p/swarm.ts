@@ -2,7 +2,6 @@
  * The `Swarm` port over libp2p. Offers travel by gossip and directories, hosts of a model are also found on the DHT and the
  * LAN, and every session is one stream to its host. `docs/protocols/` describes what goes over the wire.
  */
-import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Ed25519PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Digest } from '#contracts/digest.ts'
@@ -13,6 +12,7 @@ import { inferenceProtocol } from '#contracts/wire/inference/messages.ts'
 import { PeerLostError } from '#core/errors.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Identity, SignatureVerifier } from '#core/ports/keys.ts'
+import type { PatchExchange } from '#core/ports/patch-exchange.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import { asError } from './as-error.ts'
 import { createChangeSignal } from './change-signal.ts'
@@ -28,6 +28,8 @@ import { createSwarmNode, type SwarmNode } from './node.ts'
 import { createOfferBook } from './offer-book.ts'
 import { createOfferIntake } from './offer-intake.ts'
 import { createOwnOffer } from './own-offer.ts'
+import { createLibp2pPatchExchange } from './patch-exchange.ts'
+import { verdictResults } from './verdict-results.ts'
 import { waitForOffers } from './wait-for-offers.ts'
 
 export interface Libp2pSwarmComponents {
@@ -47,12 +49,18 @@ export interface Libp2pSwarmInit {
   readonly timeouts?: Partial<Timeouts>
 }
 
+/** One node in the swarm, and what it exchanges with others besides sessions. */
+export type Libp2pSwarm = Swarm & { readonly patches: PatchExchange }
+
 const changeEveryMs = 250
 const pruneEveryMs = 1_000
 const askAgainEveryMs = 1_000
 
 /** Builds the node; nothing is sent or listened to before `start()`, which throws `port-in-use` when a port is taken. */
-export async function createLibp2pSwarm(components: Libp2pSwarmComponents, init: Libp2pSwarmInit): Promise<Swarm> {
+export async function createLibp2pSwarm(
+  components: Libp2pSwarmComponents,
+  init: Libp2pSwarmInit,
+): Promise<Libp2pSwarm> {
   const timeouts = { ...defaultTimeouts, ...init.timeouts }
   const { listen, mdns, dht } = init
   const { privateKey } = components.identity
@@ -60,7 +68,7 @@ export async function createLibp2pSwarm(components: Libp2pSwarmComponents, init:
 }
 
 /** The same on a node made elsewhere and not yet started. */
-export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents, init: Libp2pSwarmInit): Swarm {
+export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents, init: Libp2pSwarmInit): Libp2pSwarm {
   const { identity, verifier, clock } = components
   const log = components.log ?? silentLog
   const timeouts = { ...defaultTimeouts, ...init.timeouts }
@@ -92,7 +100,11 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
   const directory = createDirectory({ book, intake, ownOffer, log }, { timeouts })
   const hostedSessions = createHostedSessions({ log }, { timeouts })
   const modelSearch = createModelSearch({ node, log })
-  const onMeet = (connection: Connection) => void directory.ask(connection, null)
+  const patches = createLibp2pPatchExchange({ node, identity, verifier, clock, log, openStream }, { timeouts })
+  const onMeet = (connection: Connection) => {
+    void directory.ask(connection, null)
+    patches.meet(connection)
+  }
   const neighbours = createNeighbours(
     { node, log, onMeet, onChange: changes.changed },
     { bootstrap: init.bootstrap, timeouts },
@@ -105,6 +117,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
   async function start(): Promise<void> {
     await node.handle(directoryProtocol, directory.answer, { maxInboundStreams: maxDirectoryStreams })
     await node.handle(inferenceProtocol, hostedSessions.accept, { maxInboundStreams: maxSessionStreams })
+    await patches.handle()
     gossip.topicValidators.set(announceProtocol, async (peer, message) => {
       const verdict = await intake.take(message.data, peer.toString())
       return verdictResults[verdict]
@@ -115,6 +128,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
       throw asStartError(cause, init.listen)
     }
     gossip.subscribe(announceProtocol)
+    patches.start()
     neighbours.start()
     pruneTimer = setInterval(() => {
       if (book.prune()) offersChanged()
@@ -130,13 +144,14 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     modelSearch.stop()
     hostedSessions.serve(null)
     const orderly = (async () => {
-      await ownOffer.replace(null)
+      await Promise.all([ownOffer.replace(null), patches.withdraw()])
       ownOffer.stop()
       await hostedSessions.settled()
       await node.stop()
     })()
     await Promise.race([orderly.catch((error) => log.warn({ error }, 'not stopped in order')), after(timeouts.stopMs)])
     for (const connection of node.getConnections()) connection.abort(new Error('this node has stopped'))
+    patches.stop()
     news.stop()
     changes.stop()
   }
@@ -145,16 +160,16 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     const id = peerIdFromString(peerId)
     const open = node.getConnections(id).find((connection) => connection.status === 'open')
     if (open) return open
-    const addresses = dialableAddresses(book.addressesOf(peerId), peerId)
+    const addresses = dialableAddresses([...book.addressesOf(peerId), ...patches.addressesOf(peerId)], peerId)
     return await node.dial(addresses.length > 0 ? addresses : id, { signal })
   }
 
-  async function openStream(peerId: string, callerSignal: AbortSignal | undefined): Promise<Stream> {
+  async function openStream(peerId: string, protocol: string, callerSignal: AbortSignal | undefined): Promise<Stream> {
     const signal = AbortSignal.any([AbortSignal.timeout(timeouts.dialMs), ...(callerSignal ? [callerSignal] : [])])
     try {
       callerSignal?.throwIfAborted()
       const connection = await connect(peerId, signal)
-      return await connection.newStream(inferenceProtocol, { signal })
+      return await connection.newStream(protocol, { signal })
     } catch (cause) {
       callerSignal?.throwIfAborted()
       markLost(peerId)
@@ -188,6 +203,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
 
   return {
     selfId,
+    patches,
     addresses: () => (node.status === 'started' ? node.getMultiaddrs().map(String) : []),
     peers: () => (node.status === 'started' ? neighbours.peers() : []),
     rttMs: (peerId) => neighbours.rttMs(peerId),
@@ -199,7 +215,7 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     findOffers,
     reportLost: markLost,
     async openSession(peerId, request, options = {}) {
-      const stream = await openStream(peerId, options.signal)
+      const stream = await openStream(peerId, inferenceProtocol, options.signal)
       return await openClientSession(stream, { peerId, request, timeouts, onLost: () => markLost(peerId), ...options })
     },
     serve: hostedSessions.serve,
@@ -208,14 +224,6 @@ export function createSwarmOn(node: SwarmNode, components: Libp2pSwarmComponents
     stop: () => (stopped ??= started === null ? Promise.resolve() : stop()),
   }
 }
-
-const verdictResults = {
-  news: TopicValidatorResult.Accept,
-  repeat: TopicValidatorResult.Accept,
-  old: TopicValidatorResult.Ignore,
-  flood: TopicValidatorResult.Ignore,
-  bad: TopicValidatorResult.Reject,
-} as const
 
 function asStartError(cause: unknown, listen: readonly string[]): Error {
   const taken = cause instanceof Error && /EADDRINUSE/.test(`${cause.message} ${String(cause.cause)}`)

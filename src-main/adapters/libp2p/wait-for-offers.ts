@@ -1,11 +1,9 @@
-import type { SpanOffer } from '#core/ports/swarm.ts'
-
 /** Resolves when `enough` says so or the time is over, with what is known then; rejects with the signal's reason. */
-export function waitForOffers(
-  known: () => readonly SpanOffer[],
-  enough: (offers: readonly SpanOffer[]) => boolean,
+export function waitForOffers<Offer>(
+  known: () => readonly Offer[],
+  enough: (offers: readonly Offer[]) => boolean,
   options: { listen: (listener: () => void) => () => void; timeoutMs: number; signal?: AbortSignal },
-): Promise<readonly SpanOffer[]> {
+): Promise<readonly Offer[]> {
   const { signal } = options
   return new Promise((resolve, reject) => {
     const stop = () => {

@@ -84,7 +84,7 @@ function entryOf(layout: WeightsLayout, name: string): ShardEntry {
 }
 
 /** The `license:` line of the model card's front matter, when there is one. */
-async function readLicence(folder: string): Promise<string | null> {
+export async function readLicence(folder: string): Promise<string | null> {
   const path = join(folder, 'README.md')
   const found = await statOrNull(path)
   if (found === null || !found.isFile() || found.size > 1 << 20) return null

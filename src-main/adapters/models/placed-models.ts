@@ -1,7 +1,7 @@
 /** Which sound models there are and where each lies: those imported, and those that ship with the app. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { digestSchema } from '#contracts/digest.ts'
+import { type Digest, digestSchema } from '#contracts/digest.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
 import type { ModelManifest } from '#contracts/model/manifest.ts'
 import { ModelNotFoundError } from '#core/errors.ts'
@@ -50,6 +50,18 @@ export function createEmbeddedModels(paths: readonly string[], onDamaged: OnDama
       return (await Promise.all(folders.map(describe))).filter((model) => model !== null)
     },
   }
+}
+
+/** Where the model of that digest lies: imported, or shipped with the app. Throws `ModelNotFoundError`. */
+export async function findModel(
+  { directory, readOnly = [] }: { readonly directory: string; readonly readOnly?: readonly string[] },
+  digest: Digest,
+): Promise<PlacedModel> {
+  const stored = await readStoredModels(directory, () => {})
+  const models = stored.some(({ manifest }) => manifest.digest === digest)
+    ? stored
+    : await createEmbeddedModels(readOnly, () => {}).list()
+  return chooseModel(models, digest)
 }
 
 /** Pure. By whole digest, then by name, then by a prefix of at least 8 characters. */

@@ -14,15 +14,23 @@ export interface TensorPlan {
   readonly shape: readonly number[]
 }
 
-export function tensorBytes({ dtype, shape }: TensorPlan): number {
-  return storedBytes(dtype, elementCount(shape))
+/** Integers do not occur in models; they are places in them. */
+const integerBytes = { I32: 4, I64: 8 } as const
+
+export interface WrittenTensor extends Omit<TensorPlan, 'dtype'> {
+  readonly dtype: Dtype | keyof typeof integerBytes
+}
+
+export function tensorBytes({ dtype, shape }: WrittenTensor): number {
+  const elements = elementCount(shape)
+  return dtype === 'I32' || dtype === 'I64' ? integerBytes[dtype] * elements : storedBytes(dtype, elements)
 }
 
 /** `read` yields each tensor's bytes when its turn comes. Throws `RangeError` when it yields more or fewer than planned. */
-export async function writeSafetensors(
+export async function writeSafetensors<T extends WrittenTensor>(
   handle: FileHandle,
-  tensors: readonly TensorPlan[],
-  read: (tensor: TensorPlan) => AsyncIterable<Uint8Array>,
+  tensors: readonly T[],
+  read: (tensor: T) => AsyncIterable<Uint8Array>,
 ): Promise<void> {
   await writeAll(handle, safetensorsHeader(tensors))
   for (const tensor of tensors) {
@@ -38,7 +46,7 @@ export async function writeSafetensors(
 }
 
 /** Length and header, as they stand at the beginning of the file. */
-export function safetensorsHeader(tensors: readonly TensorPlan[]): Uint8Array {
+export function safetensorsHeader(tensors: readonly WrittenTensor[]): Uint8Array {
   let begin = 0
   const rows = tensors.map((tensor) => {
     const end = begin + tensorBytes(tensor)

@@ -8,11 +8,13 @@ import { join } from 'node:path'
 import type { Digest } from '#contracts/digest.ts'
 import { CodedError } from '#contracts/errors.ts'
 import { type ModelManifest, modelManifestSchema, type TensorEntry } from '#contracts/model/manifest.ts'
+import { maximumTrainingNoteBytes, type TrainingNote, trainingNoteFileName } from '#contracts/model/training-note.ts'
+import { parseTrainingNote } from '#core/data/training-note.ts'
 import { ModelFormatError } from '#core/errors.ts'
 import { modelDigest } from '#core/models/model-digest.ts'
 import type { ModelHandle, StoredTensor, Tokenizer } from '#core/ports/model-store.ts'
 import { parseBoundedJson } from './bounded-json.ts'
-import { type OpenFile, openFile, readSmallFile } from './files.ts'
+import { type OpenFile, openFile, readSmallFile, statOrNull } from './files.ts'
 import { maximumTokenizerBytes, tokenizerFileNames } from './model-source.ts'
 import { readSafetensorsLayout, readSafetensorsTensor, type SafetensorsLayout } from './safetensors.ts'
 import { createGgufTokenizer } from './tokenizer-gguf.ts'
@@ -86,6 +88,7 @@ function createHandle(folder: string, manifest: ModelManifest, file: OpenFile, l
       tokenizer ??= readTokenizer(folder, manifest)
       return tokenizer
     },
+    trainingNote: () => readTrainingNote(folder),
     close() {
       closing ??= file.handle.close()
       return closing
@@ -125,6 +128,17 @@ async function readTokenizer(folder: string, manifest: ModelManifest): Promise<T
       return createHuggingFaceTokenizer(bytes, init)
     case 'gguf':
       return createGgufTokenizer(bytes, init)
+  }
+}
+
+async function readTrainingNote(folder: string): Promise<TrainingNote | null> {
+  const path = join(folder, trainingNoteFileName)
+  if ((await statOrNull(path)) === null) return null
+  const bytes = await readSmallFile(path, trainingNoteFileName, maximumTrainingNoteBytes)
+  try {
+    return parseTrainingNote(bytes)
+  } catch (cause) {
+    throw new ModelFormatError(trainingNoteFileName, cause instanceof Error ? cause.message : 'malformed', { cause })
   }
 }
 
