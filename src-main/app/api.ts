@@ -54,6 +54,39 @@ export function createApi(node: QuiltbeeNode) {
     },
     models: { list: api.models.list.handler(() => node.listModels()) },
     chat: { generate: api.chat.generate.handler(({ input, signal }) => node.generate(input, signal)) },
+    training: {
+      upload: api.training.upload.handler(({ input }) => node.training.upload(input)),
+      inspect: api.training.inspect.handler(({ input, signal }) => node.training.inspect(input, signal)),
+      plan: api.training.plan.handler(({ input, signal }) => node.training.plan(input, signal)),
+      start: api.training.start.handler(({ input, signal }) => node.training.start(input, signal)),
+      runs: api.training.runs.handler(() => node.training.runs()),
+      show: api.training.show.handler(({ input }) => node.training.show(input.id)),
+      watch: api.training.watch.handler(({ input, signal }) => node.training.watch(input.id, signal)),
+      act: api.training.act.handler(({ input }) => node.training.act(input.id, input.action)),
+    },
+    patches: {
+      list: api.patches.list.handler(({ input }) => node.patches.list(input)),
+      watch: api.patches.watch.handler(({ input, signal }) => node.patches.watch(input, signal)),
+      show: api.patches.show.handler(({ input }) => node.patches.show(input.patch)),
+      diff: api.patches.diff.handler(({ input }) => node.patches.diff(input)),
+      search: api.patches.search.handler(({ input, signal }) => node.patches.search(input, signal)),
+      fetch: api.patches.fetch.handler(({ input, signal }) => node.patches.fetch(input.patch, signal)),
+      share: api.patches.share.handler(({ input }) => node.patches.share(input.patch, input.shared)),
+      remove: api.patches.remove.handler(async ({ input }) => {
+        await node.patches.remove(input.patch)
+        return {}
+      }),
+      tag: api.patches.tag.handler(async ({ input }) => {
+        await node.patches.tag(input.tag, input.patch)
+        return {}
+      }),
+      follow: api.patches.follow.handler(async ({ input }) => {
+        await node.patches.follow(input)
+        return {}
+      }),
+      import: api.patches.import.handler(({ input, signal }) => node.patches.import(input, signal)),
+      export: api.patches.export.handler(({ input, signal }) => node.patches.export(input, signal)),
+    },
     ledger: {
       list: api.ledger.list.handler(({ input }) => listLedger(node, input)),
       verify: api.ledger.verify.handler(({ signal }) => node.verifyLedger(signal)),

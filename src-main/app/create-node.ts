@@ -4,7 +4,7 @@
  */
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { EngineMeasureEvent, EngineOverview, EngineWish } from '#contracts/api/engine.ts'
-import type { HardwareProfile, Policy } from '#contracts/api/hardware.ts'
+import type { Budget, HardwareProfile, Policy } from '#contracts/api/hardware.ts'
 import type { LedgerVerifyEvent } from '#contracts/api/ledger.ts'
 import type { HostingState, ModelSummary, NodeStatus } from '#contracts/api/node.ts'
 import type { ModelManifest } from '#contracts/model/manifest.ts'
@@ -20,12 +20,39 @@ import { createEngines, type EngineSurvey } from './engines.ts'
 import { createGenerator, type GeneratorComponents, type LocalBlocks } from './generator.ts'
 import { createHosting, type Hosting, type HostingComponents } from './hosting.ts'
 import { summariseModel } from './model-summary.ts'
+import type { PatchDesk } from './patch-desk.ts'
+import type { RunningPatchDesk } from './patches/create-patch-desk.ts'
+import { createActivity } from './runs/activity.ts'
 import { createStatus } from './status.ts'
+import type { TrainingDesk } from './training-desk.ts'
 import { verifyLedger } from './verify-ledger.ts'
 
-export interface NodeComponents extends HostingComponents, Pick<GeneratorComponents, 'newSessionId' | 'drawSeed'> {
+export interface NodeComponents
+  extends Omit<HostingComponents, 'serving'>,
+    Pick<GeneratorComponents, 'newSessionId' | 'drawSeed'> {
   readonly verifier: SignatureVerifier
   readonly engines: EngineSurvey
+  readonly patchDesk: RunningPatchDesk
+  /** Training knows what else this node does, and stands back. */
+  readonly training: (beside: BesideTraining) => NodeTraining
+}
+
+/** What training makes room for. */
+export interface BesideTraining {
+  readonly budget: () => Budget | null
+  /** What hosting takes, this process included. */
+  readonly hostedBytes: () => number
+  /** Blocks are being computed, or were a moment ago. */
+  readonly servingActive: () => boolean
+  /** The owner waits for a text, or did a moment ago. */
+  readonly ownerActive: () => boolean
+}
+
+export interface NodeTraining {
+  readonly desk: TrainingDesk
+  /** Goes on with the runs that were under way. */
+  start(): Promise<void>
+  stop(): Promise<void>
 }
 
 export interface NodeInit {
@@ -58,6 +85,8 @@ export interface QuiltbeeNode {
   /** Kept; the blocks are loaded anew, behind this call, when another engine is to hold them. */
   chooseEngine(wish: EngineWish | null): Promise<EngineOverview>
   listModels(): Promise<ModelSummary[]>
+  readonly training: TrainingDesk
+  readonly patches: PatchDesk
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
   verifyLedger(signal?: AbortSignal): AsyncGenerator<LedgerVerifyEvent, void, undefined>
 }
@@ -68,7 +97,8 @@ const statusIntervalMs = 250
 export function createNode(components: NodeComponents, init: NodeInit): QuiltbeeNode {
   const { swarm, ledger, settings, clock, models, logger } = components
   const broadcast = createBroadcast({ intervalMs: statusIntervalMs })
-  const hosting = createHosting(components, { ...init, onChange: broadcast.changed })
+  const [serving, owner] = [createActivity({ clock }), createActivity({ clock })]
+  const hosting = createHosting({ ...components, serving }, { ...init, onChange: broadcast.changed })
   const generator = createGenerator({
     ...components,
     selfId: swarm.selfId,
@@ -78,8 +108,15 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
     onRecorded: broadcast.changed,
   })
   const status = createStatus({ ...components, hosting }, { version: init.version, startedAtMs: clock.now() })
+  const training = components.training({
+    budget: hosting.budget,
+    hostedBytes: () => hostedBytes(hosting.state()),
+    servingActive: serving.active,
+    ownerActive: owner.active,
+  })
   const settingsChanges = createSerialQueue()
   let settling: Promise<void> = Promise.resolve()
+  let resuming: Promise<void> = Promise.resolve()
   let stopListening = (): void => {}
 
   const engines = createEngines(
@@ -108,17 +145,26 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
     peerId: swarm.selfId,
     logger,
     ledger,
+    training: training.desk,
+    patches: components.patchDesk,
     async start() {
       const recovered = await ledger.recover()
       if (recovered > 0) logger.warn({ recovered }, 'sessions cut by a crash were added to the ledger')
       stopListening = swarm.onChange(broadcast.changed)
       await swarm.start()
+      components.patchDesk.start()
       settling = hosting.reconcile()
+      // Blocks first: what they leave is what training may take.
+      resuming = settling
+        .then(() => training.start())
+        .catch((error: unknown) => logger.error({ error }, 'runs could not be taken up again'))
     },
     settled: () => settling,
     async stop() {
       stopListening()
       broadcast.stop()
+      await resuming
+      await training.stop()
       await generator.stop()
       await hosting.stop()
       await swarm.stop()
@@ -141,11 +187,22 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
       return (await models.list()).map(summariseModel)
     },
     async *generate(request, signal) {
-      const events = generator.generate({ ...request, model: request.model ?? init.model }, signal)
-      for await (const event of events) yield ownPause(event, hosting.state())
+      const over = Promise.withResolvers<void>()
+      void owner.during(() => over.promise)
+      try {
+        const events = generator.generate({ ...request, model: request.model ?? init.model }, signal)
+        for await (const event of events) yield ownPause(event, hosting.state())
+      } finally {
+        over.resolve()
+      }
     },
     verifyLedger: (signal) => verifyLedger({ ...components, peerId: swarm.selfId }, signal),
   }
+}
+
+/** Before blocks are held it is this process alone. */
+function hostedBytes(state: HostingState): number {
+  return state.kind === 'hosting' ? state.memoryBytes : process.memoryUsage.rss()
 }
 
 /** The head gets the threads of the budget; one while nothing is given. */
@@ -169,9 +226,9 @@ async function engineFor(
 
 /** The blocks hosted for others serve this node too. */
 function localBlocks(hosting: Hosting): LocalBlocks | null {
-  const runner = hosting.runner()
+  const blocks = hosting.blocks()
   const manifest = hosting.manifest()
-  return runner === null || manifest === null ? null : { modelDigest: manifest.digest, runner }
+  return blocks === null || manifest === null ? null : { modelDigest: manifest.digest, ...blocks }
 }
 
 /** Blocks that are missing because the owner paused this machine are no riddle: say that it is paused. */

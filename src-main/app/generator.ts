@@ -7,13 +7,15 @@ import type { Digest } from '#contracts/digest.ts'
 import type { ModelManifest } from '#contracts/model/manifest.ts'
 import { generate } from '#core/generation/generate.ts'
 import type { Pipeline, PipelineRequest } from '#core/generation/pipeline.ts'
+import { createPatchShelf, type PatchLoan, type PatchShelf } from '#core/hosting/patch-shelf.ts'
 import { openRoutedSession } from '#core/hosting/routed-session.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Compute, EngineInUse } from '#core/ports/compute.ts'
-import type { ModelEnds, SpanRunner } from '#core/ports/engine.ts'
+import type { LoadedPatch, ModelEnds, PatchWeights, SpanRunner } from '#core/ports/engine.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore, Tokenizer } from '#core/ports/model-store.ts'
+import type { PatchProvider } from '#core/ports/patch-provider.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import { createSerialQueue } from '#core/serial-queue.ts'
 import { failureOf } from './failure.ts'
@@ -21,6 +23,8 @@ import { failureOf } from './failure.ts'
 export interface LocalBlocks {
   readonly modelDigest: Digest
   readonly runner: SpanRunner
+  /** For sessions on these blocks. */
+  readonly patches: PatchShelf
 }
 
 export interface GeneratorComponents {
@@ -31,6 +35,7 @@ export interface GeneratorComponents {
   /** Null when this node is in no swarm. */
   readonly swarm: Swarm | null
   readonly selfId: string
+  readonly patches: PatchProvider
   readonly ledger: Pick<LedgerStore, 'append' | 'journal'>
   readonly clock: Clock
   readonly logger: Logger
@@ -58,6 +63,7 @@ interface Loaded {
   readonly manifest: ModelManifest
   readonly tokenizer: Tokenizer
   readonly ends: ModelEnds
+  readonly patches: PatchShelf
   readonly backend: string
   users: number
   /** Another model has taken its place: freed when the last user is done. */
@@ -90,7 +96,9 @@ export function createGenerator(components: GeneratorComponents): Generator {
       const options = { threads: components.threads(), format, signal: stopping.signal }
       const ends = await engine.loadEnds(handle, options)
       const previous = current
-      const loaded = { manifest: handle.manifest, tokenizer, ends, backend, users: 0, retired: false }
+      const { manifest } = handle
+      const patches = createOwnShelf(components.patches, manifest.digest, (weights) => ends.loadPatch(weights))
+      const loaded = { manifest, tokenizer, ends, patches, backend, users: 0, retired: false }
       // At once: from here on `onFailure` must find them when their engine breaks.
       current = loaded
       await retire(previous)
@@ -109,13 +117,18 @@ export function createGenerator(components: GeneratorComponents): Generator {
 
   async function letGo(loaded: Loaded): Promise<void> {
     loaded.users -= 1
-    if (loaded.retired && loaded.users === 0) await loaded.ends.dispose()
+    if (loaded.retired && loaded.users === 0) await free(loaded)
   }
 
   async function retire(loaded: Loaded | null): Promise<void> {
     if (loaded === null) return
     loaded.retired = true
-    if (loaded.users === 0) await loaded.ends.dispose()
+    if (loaded.users === 0) await free(loaded)
+  }
+
+  async function free({ patches, ends }: Loaded): Promise<void> {
+    patches.close()
+    await ends.dispose()
   }
 
   async function* run(
@@ -123,21 +136,26 @@ export function createGenerator(components: GeneratorComponents): Generator {
     signal: AbortSignal,
   ): AsyncGenerator<GenerateEvent, void, undefined> {
     const loaded = await acquire(request.model)
+    let loan: PatchLoan | null = null
     const onFailure = (error: unknown) => logger.warn({ error }, 'a generation failed')
     try {
+      const patches = await resolveAll(components.patches, request.patches, loaded.manifest.digest)
+      loan = await loaded.patches.borrow(patches, signal)
       yield* generate(
         {
           config: loaded.manifest.config,
           tokenizer: loaded.tokenizer,
-          ends: loaded.ends,
+          ends: patchedEnds(loaded.ends, loan.patches),
           clock,
           drawSeed: components.drawSeed,
           onFailure,
-          openPipeline: (pipeline) => openRoute(components, loaded.manifest, request.localOnly, pipeline),
+          openPipeline: (pipeline) =>
+            openRoute(components, loaded.manifest, { ...pipeline, patches, localOnly: request.localOnly }),
         },
         { prompt: request.prompt, maxTokens: request.maxTokens, sampling: request.sampling, signal },
       )
     } finally {
+      loan?.giveBack()
       await letGo(loaded)
     }
   }
@@ -166,19 +184,46 @@ export function createGenerator(components: GeneratorComponents): Generator {
   }
 }
 
+/** Patches on what this node holds itself: of its own choosing, so only from its library. */
+const ownPatchLimits = { unusedBytes: 64 * 1024 ** 2, usedBytes: Number.POSITIVE_INFINITY }
+
+export function createOwnShelf(
+  provider: PatchProvider,
+  base: Digest,
+  load: (weights: PatchWeights) => Promise<LoadedPatch>,
+): PatchShelf {
+  const weights = (patch: Digest, signal?: AbortSignal) =>
+    provider.weights(patch, { base, mayFetch: false, ...(signal && { signal }) })
+  return createPatchShelf({ weights, load }, ownPatchLimits)
+}
+
+/** Each patch once, however often and under whatever names it was asked for. */
+async function resolveAll(provider: PatchProvider, names: readonly string[], base: Digest): Promise<readonly Digest[]> {
+  return [...new Set(await Promise.all(names.map((name) => provider.resolve(name, base))))]
+}
+
+function patchedEnds(ends: ModelEnds, patches: readonly LoadedPatch[]): Pick<ModelEnds, 'embed' | 'logits'> {
+  if (patches.length === 0) return ends
+  return {
+    embed: (tokens, options) => ends.embed(tokens, { ...options, patches }),
+    logits: (hidden, options) => ends.logits(hidden, { ...options, patches }),
+  }
+}
+
 async function openRoute(
   components: GeneratorComponents,
   manifest: ModelManifest,
-  localOnly: boolean,
-  request: PipelineRequest,
+  request: PipelineRequest & { readonly patches: readonly Digest[]; readonly localOnly: boolean },
 ): Promise<Pipeline> {
   const { ledger, onRecorded } = components
-  const local = components.local()
+  const here = components.local()
+  const local = here?.modelDigest === manifest.digest ? here : null
   return await openRoutedSession(
     {
       ...components,
       nodeName: null,
-      local: local?.modelDigest === manifest.digest ? local.runner : null,
+      local: local?.runner ?? null,
+      ...(local && { localPatches: local.patches }),
       ledger: {
         journal: (record) => ledger.journal(record),
         append: async (record) => {
@@ -188,6 +233,6 @@ async function openRoute(
         },
       },
     },
-    { ...request, modelDigest: manifest.digest, config: manifest.config, localOnly },
+    { ...request, modelDigest: manifest.digest, config: manifest.config },
   )
 }

@@ -4,11 +4,13 @@
  */
 import type { Budget, HardwareProfile } from '#contracts/api/hardware.ts'
 import type { HostingState } from '#contracts/api/node.ts'
+import type { Digest } from '#contracts/digest.ts'
 import { CodedError, codeOf } from '#contracts/errors.ts'
 import type { ModelManifest } from '#contracts/model/manifest.ts'
 import { type Span, spanLength } from '#contracts/span.ts'
 import { decideBudget } from '#core/budget/decide-budget.ts'
 import { chooseSpan } from '#core/hosting/choose-span.ts'
+import { createPatchShelf, type PatchShelf } from '#core/hosting/patch-shelf.ts'
 import { reloadDelayMs } from '#core/hosting/reload-delay.ts'
 import { createSpanHost, type SpanHost } from '#core/hosting/span-host.ts'
 import { blockWeightBytes, cacheBytesPerPosition, endsWeightBytes } from '#core/models/block-size.ts'
@@ -19,15 +21,20 @@ import type { HardwareProbe } from '#core/ports/hardware-probe.ts'
 import type { LedgerStore } from '#core/ports/ledger-store.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { ModelStore } from '#core/ports/model-store.ts'
+import type { PatchProvider } from '#core/ports/patch-provider.ts'
 import type { SettingsStore } from '#core/ports/settings-store.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import { createSerialQueue } from '#core/serial-queue.ts'
 import { failureOf } from './failure.ts'
+import { type Activity, noteForwards } from './runs/activity.ts'
 
 export interface HostingComponents {
   readonly probe: HardwareProbe
   readonly models: ModelStore
   readonly compute: Compute
+  readonly patches: PatchProvider
+  /** Told whenever blocks are computed. */
+  readonly serving: Activity
   readonly ledger: LedgerStore
   readonly swarm: Swarm
   readonly settings: SettingsStore
@@ -47,8 +54,8 @@ export interface Hosting {
   budget(): Budget | null
   profile(): HardwareProfile | null
   manifest(): ModelManifest | null
-  /** The blocks in memory, for this node's own use; null while none are. */
-  runner(): SpanRunner | null
+  /** The blocks in memory, for this node's own use, and patches on them; null while none are. */
+  blocks(): { readonly runner: SpanRunner; readonly patches: PatchShelf } | null
   /** What the hosted model is computed with; null before that is decided. */
   engine(): EngineInUse | null
   /** Brings what is given in step with what may be given. Never throws: failures are a state. */
@@ -60,6 +67,7 @@ interface Held {
   readonly span: Span
   readonly engine: EngineInUse
   readonly runner: SpanRunner
+  readonly patches: PatchShelf
   readonly host: SpanHost
   /** Of this node, workers included, with the blocks loaded; measured right after. */
   memoryBytes: number
@@ -67,6 +75,10 @@ interface Held {
 
 /** How long to listen for who holds what before choosing blocks, when not all of them fit here. */
 const lookAroundMs = 2_000
+/** In memory, for all sessions. */
+const hostedPatchLimits = { unusedBytes: 64 * 1024 ** 2, usedBytes: 256 * 1024 ** 2 }
+/** Less than a client waits for its session to be opened. */
+const fetchPatchWithinMs = 50_000
 /** What cannot be held in four bits cannot be held. */
 const smallestFormat: WeightFormat = 'int4'
 /** Batteries are looked at this often, and only on machines that have one. */
@@ -147,21 +159,23 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       loading = new AbortController()
       become({ kind: 'loading', span, blocksLoaded: 0, blocksTotal: spanLength(span), again })
       const engine = await compute.engine(used.backend)
-      const runner = await engine.loadSpan(model, span, {
+      const loaded = await engine.loadSpan(model, span, {
         threads: allowed.threads,
         format: used.format,
         signal: AbortSignal.any([loading.signal, stopping.signal]),
         onProgress: (progress) => become({ kind: 'loading', span, ...progress, again }),
       })
+      const runner = noteForwards(loaded, components.serving)
+      const patches = createHostedShelf(components.patches, digest, runner)
       const host = createSpanHost(
-        { runner, ledger: components.ledger, clock, modelDigest: digest, hiddenSize: config.hiddenSize },
+        { runner, patches, ledger: components.ledger, clock, modelDigest: digest, hiddenSize: config.hiddenSize },
         {
           maxSessions: allowed.sessions,
           maxSessionsPerPeer: Math.max(1, Math.ceil(allowed.sessions / 2)),
           maxLength: allowed.maxLength,
         },
       )
-      const given: Held = { span, runner, host, engine: used, memoryBytes: 0 }
+      const given: Held = { span, runner, patches, host, engine: used, memoryBytes: 0 }
       // Nothing is waited for in between: whatever becomes of the engine from here on concerns blocks that are held.
       held = given
       again = false
@@ -224,6 +238,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     swarm.serve(null)
     await swarm.offer(null).catch((error: unknown) => logger.warn({ error }, 'could not withdraw the offer'))
     await released.host.close()
+    released.patches.close()
     await released.runner.dispose()
   }
 
@@ -264,7 +279,7 @@ export function createHosting(components: HostingComponents, init: HostingInit):
     budget: () => budget,
     profile: () => profile,
     manifest: () => manifest,
-    runner: () => held?.runner ?? null,
+    blocks: () => held,
     // The reason may change while the engine stays.
     engine: () => (held !== null && !isSameEngine(held.engine, chosen) ? held.engine : chosen),
     reconcile,
@@ -275,6 +290,22 @@ export function createHosting(components: HostingComponents, init: HostingInit):
       await changes.add(release)
     },
   }
+}
+
+/** Patches that sessions of peers bring with them: fetched when they are not here. */
+function createHostedShelf(provider: PatchProvider, base: Digest, runner: SpanRunner): PatchShelf {
+  return createPatchShelf(
+    {
+      weights: (patch, closing) => provider.weights(patch, { base, mayFetch: true, signal: untilLate(closing) }),
+      load: (weights) => runner.loadPatch(weights),
+    },
+    hostedPatchLimits,
+  )
+}
+
+function untilLate(closing: AbortSignal | undefined): AbortSignal {
+  const late = AbortSignal.timeout(fetchPatchWithinMs)
+  return closing === undefined ? late : AbortSignal.any([closing, late])
 }
 
 function hostingState(held: Held): HostingState {

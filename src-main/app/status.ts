@@ -53,7 +53,7 @@ function coverageOf(
   hosting: Hosting,
   selfId: string,
 ): NodeStatus['coverage'] {
-  const runner = hosting.runner()
+  const runner = hosting.blocks()?.runner ?? null
   return [...blockCoverage(blockCount, offers, runner === null ? null : { peerId: selfId, span: runner.span })]
 }
 

@@ -13,13 +13,18 @@ import { createSignatureVerifier } from '#adapters/keys/signature-verifier.ts'
 import { createLibp2pSwarm } from '#adapters/libp2p/swarm.ts'
 import { openLedgerStore } from '#adapters/sqlite/open-ledger-store.ts'
 import { acquireProfileLock } from '#adapters/sqlite/profile-lock.ts'
-import { createNode, type QuiltbeeNode } from '#app/create-node.ts'
+import { createNode, type NodeTraining, type QuiltbeeNode } from '#app/create-node.ts'
+import { createPatchProvider, type PatchProviderComponents } from '#app/patch-provider.ts'
+import { createPatchDesk } from '#app/patches/create-patch-desk.ts'
 import type { Span } from '#contracts/span.ts'
 import { defaultPolicy } from '#core/budget/default-policy.ts'
+import { createPatchFetcher, type PatchFetcher } from '#core/exchange/patch-fetcher.ts'
 import type { WeightFormat } from '#core/ports/engine.ts'
 import { assembleCompute } from './compute.ts'
-import { embeddedModelName, openModelStore } from './model-store.ts'
+import { embeddedModelName, openModelStore, openPatchInterop } from './model-store.ts'
 import { networkOptions } from './network-options.ts'
+import { openLibrary } from './patch-library.ts'
+import { assembleTraining, type TrainingAssembly } from './training.ts'
 import { version } from './version.ts'
 
 export interface AssembleInit {
@@ -65,7 +70,18 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
   await settings.read()
   const verifier = createSignatureVerifier()
   const swarm = await createLibp2pSwarm({ identity, verifier, clock, log: logger }, networkOptions(init))
+  const library = parts.adopt(await openLibrary(directory, logger), (opened) => opened.close())
+  const fetcher = createPatchFetcher({ exchange: swarm.patches, library, verifier, clock })
+  const models = openModelStore(directory, init.resourcesDirectory)
   const compute = parts.use(assembleCompute({ directory, logger, ...computeInit(init) }))
+  const patchDesk = createPatchDesk({
+    ...{ library, fetcher, models, identity, verifier, clock, logger },
+    exchange: swarm.patches,
+    interop: openPatchInterop(directory),
+    authorName: async () => (await settings.read()).nodeName,
+  })
+  parts.defer(() => patchDesk.stop())
+  const model = init.model ?? embeddedModelName
   const node = createNode(
     {
       clock,
@@ -74,18 +90,39 @@ export async function assembleNode(init: AssembleInit): Promise<AssembledNode> {
       settings,
       swarm,
       verifier,
-      models: openModelStore(directory, init.resourcesDirectory),
+      models,
+      patches: createPatchProvider({ library, fetch: fetchInto(fetcher) }),
+      patchDesk,
+      training: (beside) =>
+        openTraining({ directory, logger, identity, settings, models, library, compute, model, beside }),
       compute,
       engines: compute.survey,
       probe: createHardwareProbe({ dataDirectory: directory.home, clock }),
       newSessionId: randomUUID,
       drawSeed: () => randomInt(2 ** 32),
     },
-    { version, model: init.model ?? embeddedModelName, blocks: init.blocks ?? 'auto' },
+    { version, model, blocks: init.blocks ?? 'auto' },
   )
   parts.defer(() => node.stop())
   const owned = parts.move()
   return { node, directory, addresses: () => swarm.addresses(), stop: () => owned.disposeAsync() }
+}
+
+function openTraining(init: TrainingAssembly): NodeTraining {
+  const training = assembleTraining(init)
+  return {
+    desk: training.desk,
+    async start() {
+      await training.sweep()
+      await training.runs.start()
+    },
+    stop: async () => await training[Symbol.asyncDispose](),
+  }
+}
+
+/** For sessions of peers: only the wish to have it, never a share in what others fetch. */
+function fetchInto(fetcher: PatchFetcher): PatchProviderComponents['fetch'] {
+  return async (patch, limits) => void (await fetcher.fetch(patch, limits))
 }
 
 function computeInit({ weights, resourcesDirectory }: AssembleInit) {

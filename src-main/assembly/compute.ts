@@ -1,6 +1,7 @@
 /**
  * Engines in workers: one for each backend that is used, started when first wanted. In a process of its own where this
- * program can start one, so that a crash of native code takes nothing else; else in a thread.
+ * program can start one, so that a crash of native code takes nothing else; else in a thread. Training has workers apart
+ * from those that serve: it stands back further, and neither takes the other with it.
  */
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,10 +13,11 @@ import type { Compute } from '#core/ports/compute.ts'
 import type { Engine, WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
 import type { TrainingEngine } from '#core/ports/training-engine.ts'
+import { knownBackends } from '#engines/catalogue/known-backends.ts'
 import { startChildProcess } from '#engines/worker/child-process.ts'
 import { type ComputeClient, startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
-import { createRemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
+import { createRestingTraining, type RestingTraining } from '#engines/worker/resting-training.ts'
 import { startWorkerThread } from '#engines/worker/worker-thread.ts'
 import { type ComputeOptions, toArguments } from '../workers/compute-options.ts'
 import { assembleCalibrator, usualPolicy } from './calibration.ts'
@@ -26,8 +28,13 @@ export const usualBackend = 'onnxruntime-cpu'
 export interface AssembledCompute extends Compute, AsyncDisposable {
   readonly calibrator: ReturnType<typeof assembleCalibrator>
   readonly survey: EngineSurvey
-  /** Null for a backend that only runs models. */
-  training(backend?: string): Promise<TrainingEngine | null>
+  /**
+   * Null for a backend that only runs models. Its worker starts with the first trainee and ends half a minute after the
+   * last; when it breaks, `onFailure` is not told: calls of trainees fail with `EngineFailedError`, and loading starts another.
+   */
+  training(backend?: string): TrainingEngine | null
+  /** Of workers that train, which `residentBytes` counts too. */
+  trainingResidentBytes(): Promise<number>
 }
 
 export interface ComputeAssembly {
@@ -36,9 +43,14 @@ export interface ComputeAssembly {
   /** Asked for by hand. */
   readonly format?: WeightFormat
   readonly resourcesDirectory?: string
-  /** How far workers stand back for other programs; 10 when left out. */
+  /** How far workers that run models stand back for other programs; 10 when left out. */
   readonly niceness?: number
+  /** How long a worker that trains waits for the next trainee; 30 s when left out. */
+  readonly trainingRestMs?: number
 }
+
+/** Training takes what nobody else wants. */
+const trainingNiceness = 19
 
 export function assembleCompute(init: ComputeAssembly): AssembledCompute {
   const { directory, logger } = init
@@ -46,22 +58,19 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
   const listeners = new Set<(backend: string, error: Error) => void>()
   const calibrator = assembleCalibrator(directory)
 
+  const trainings = new Map<string, RestingTraining>()
+
   function client(backend: string): Promise<ComputeClient> {
     const known = clients.get(backend)
     if (known) return known
-    const starting = start(backend)
+    const starting = startServing(backend)
     clients.set(backend, starting)
     starting.catch(() => clients.delete(backend))
     return starting
   }
 
-  async function start(backend: string): Promise<ComputeClient> {
-    const worker = { entry: workerEntry(), args: toArguments(optionsOf(init, backend)), onErrorOutput: logOutput }
-    const startWorker = canStartProcesses ? startChildProcess : startWorkerThread
-    const started = await startComputeClient(
-      { start: () => startWorker(worker), clock: systemClock },
-      { name: backend },
-    )
+  async function startServing(backend: string): Promise<ComputeClient> {
+    const started = await start(backend, init.niceness ?? 10)
     started.onFailure((error) => {
       logger.error({ error, backend }, 'an engine broke')
       for (const listener of [...listeners]) listener(backend, error)
@@ -69,21 +78,53 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
     return started
   }
 
+  async function startTraining(backend: string): Promise<ComputeClient> {
+    const started = await start(backend, trainingNiceness)
+    started.onFailure((error) => logger.error({ error, backend }, 'an engine broke while training'))
+    return started
+  }
+
+  function start(backend: string, niceness: number): Promise<ComputeClient> {
+    const args = toArguments(optionsOf(init, backend, niceness))
+    const worker = { entry: workerEntry(), args, onErrorOutput: logOutput }
+    const startWorker = canStartProcesses ? startChildProcess : startWorkerThread
+    return startComputeClient({ start: () => startWorker(worker), clock: systemClock }, { name: backend })
+  }
+
+  function training(backend: string): TrainingEngine | null {
+    if (!knownBackends.some((known) => known.backend === backend && known.trains)) return null
+    const known = trainings.get(backend)
+    const made =
+      known ??
+      createRestingTraining(
+        { start: () => startTraining(backend) },
+        { backend, restAfterMs: init.trainingRestMs ?? 30_000 },
+      )
+    trainings.set(backend, made)
+    return made.engine
+  }
+
   function logOutput(text: string): void {
     logger.warn({ output: text.trim().slice(0, 2_000) }, 'an engine says')
   }
 
   /** A thread's memory is this process's own. */
-  async function residentBytes(): Promise<number> {
+  async function servingResidentBytes(): Promise<number> {
     if (!canStartProcesses) return 0
     const running = await Promise.allSettled([...clients.values()].map(async (one) => (await one).stats()))
     return running.reduce((sum, one) => sum + (one.status === 'fulfilled' ? (one.value?.residentBytes ?? 0) : 0), 0)
   }
 
+  async function trainingResidentBytes(): Promise<number> {
+    if (!canStartProcesses) return 0
+    const each = await Promise.all([...trainings.values()].map((one) => one.residentBytes()))
+    return each.reduce((sum, bytes) => sum + bytes, 0)
+  }
+
   const compute = createCompute(
     {
       calibrator,
-      residentBytes,
+      residentBytes: async () => (await servingResidentBytes()) + (await trainingResidentBytes()),
       gpuBytes: async () => (await calibrator.memory(usualPolicy)).gpuBytes,
       engine: async (backend): Promise<Engine> => createRemoteEngine(await client(backend)),
       onFailure(listener) {
@@ -97,18 +138,18 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
     ...compute,
     calibrator,
     survey: { calibrator, listBackends: calibrator.listBackends },
-    training: async (backend = usualBackend) => createRemoteTrainingEngine(await client(backend)),
+    training: (backend = usualBackend) => training(backend),
+    trainingResidentBytes,
     async [Symbol.asyncDispose]() {
       const all = [...clients.values()]
       clients.clear()
-      await Promise.all(
-        all.map((one) =>
-          one.then(
-            (started) => started.dispose(),
-            () => undefined,
-          ),
+      const serving = all.map((one) =>
+        one.then(
+          (started) => started.dispose(),
+          () => undefined,
         ),
       )
+      await Promise.all([...serving, ...[...trainings.values()].map((one) => one.dispose())])
     },
   }
 }
@@ -122,12 +163,16 @@ function workerEntry(): string {
   return here.endsWith('.ts') ? resolve(here, '../../workers/compute.ts') : join(here, '../compute.js')
 }
 
-function optionsOf({ directory, resourcesDirectory, niceness }: ComputeAssembly, backend: string): ComputeOptions {
+function optionsOf(
+  { directory, resourcesDirectory }: ComputeAssembly,
+  backend: string,
+  niceness: number,
+): ComputeOptions {
   const resources = resourcesDirectory ?? resolve(import.meta.dirname, '../../resources')
   return {
     backend,
     models: { directory: directory.models, embedded: [join(resources, 'models', embeddedModelName)] },
     preparedWeights: { directory: directory.preparedWeights },
-    niceness: niceness ?? 10,
+    niceness,
   }
 }

@@ -4,18 +4,21 @@ import { availableParallelism } from 'node:os'
 import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { openLogFile } from '#adapters/files/log-file.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
-import { createGenerator, type Generator, type LocalBlocks } from '#app/generator.ts'
+import { createGenerator, createOwnShelf, type Generator, type LocalBlocks } from '#app/generator.ts'
+import { createPatchProvider } from '#app/patch-provider.ts'
 import type { GenerateEvent, GenerateRequest } from '#contracts/api/chat.ts'
 import type { ModelManifest } from '#contracts/model/manifest.ts'
 import type { EngineInUse } from '#core/ports/compute.ts'
 import type { WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
+import type { PatchProvider } from '#core/ports/patch-provider.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import { usualPolicy } from './calibration.ts'
 import { type AssembledCompute, assembleCompute } from './compute.ts'
 import { type OpenLedger, openLedger } from './ledger.ts'
 import { openModelStore } from './model-store.ts'
 import { networkOptions } from './network-options.ts'
+import { openLibrary } from './patch-library.ts'
 
 export interface StandaloneGenerator extends AsyncDisposable {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
@@ -29,6 +32,7 @@ interface Parts {
   readonly compute: AssembledCompute
   readonly swarm: Swarm | null
   readonly local: LocalBlocks | null
+  readonly patches: PatchProvider
 }
 
 /** Loads all of the model's blocks here. */
@@ -51,8 +55,11 @@ export async function openLocalGenerator(init: {
   const engine = await compute.engine(backend)
   const runner = await engine.loadSpan(model, span, { threads: availableParallelism(), format, signal: init.signal })
   parts.defer(() => runner.dispose())
-  const local = { modelDigest: model.manifest.digest, runner }
-  return finish(parts, { ...init, ledger, logger, compute, swarm: null, local })
+  const patches = await openPatches(parts, init.directory)
+  const { digest } = model.manifest
+  const shelf = createOwnShelf(patches, digest, (weights) => runner.loadPatch(weights))
+  const local = { modelDigest: digest, runner, patches: shelf }
+  return finish(parts, { ...init, ledger, logger, compute, swarm: null, local, patches })
 }
 
 /** Joins the swarm as a client: it asks, and offers nothing. */
@@ -77,13 +84,20 @@ export async function openSwarmGenerator(init: {
   await swarm.start()
   parts.defer(() => swarm.stop())
   const compute = parts.use(openCompute(init, logger))
-  return finish(parts, { ...init, ledger, logger, compute, swarm, local: null })
+  const patches = await openPatches(parts, init.directory)
+  return finish(parts, { ...init, ledger, logger, compute, swarm, local: null, patches })
 }
 
 /** Somebody waits for the text: the worker does not stand back. */
 function openCompute(init: { directory: DataDirectory; weights?: WeightFormat }, logger: Logger): AssembledCompute {
   const { directory, weights } = init
   return assembleCompute({ directory, logger, niceness: 0, ...(weights && { format: weights }) })
+}
+
+/** Those of the profile. */
+async function openPatches(parts: AsyncDisposableStack, directory: DataDirectory): Promise<PatchProvider> {
+  const library = parts.adopt(await openLibrary(directory), (opened) => opened.close())
+  return createPatchProvider({ library, fetch: null })
 }
 
 async function choose(compute: AssembledCompute, manifest: ModelManifest, signal: AbortSignal): Promise<EngineInUse> {
@@ -97,6 +111,7 @@ function finish(parts: AsyncDisposableStack, built: Parts): StandaloneGenerator 
     compute: built.compute,
     choose: (manifest, signal) => choose(built.compute, manifest, signal),
     swarm: built.swarm,
+    patches: built.patches,
     selfId: built.ledger.peerId,
     ledger: built.ledger.ledger,
     clock: systemClock,

@@ -37,6 +37,15 @@ export const failures: Readonly<Record<ErrorCode, string>> = {
   'engine-failed': 'What computes the model keeps failing',
   'patch-mismatch': 'A patch does not fit the model',
   'download-failed': 'The model could not be downloaded',
+  'patch-format': 'A patch is damaged',
+  'patch-not-found': 'The patch is not on this computer',
+  'wrong-base': 'The patch is for another model',
+  'patch-unavailable': 'Nobody reachable has the patch',
+  'quota-exceeded': 'There is no room left for it',
+  'data-format': 'The training data cannot be read',
+  'run-not-found': 'There is no such run',
+  'run-state': 'The run cannot do that now',
+  'training-failed': 'Training came to no result',
 }
 
 export const text = {

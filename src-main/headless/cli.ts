@@ -6,6 +6,8 @@ import { addDetect } from './commands/detect.ts'
 import { addGenerate } from './commands/generate.ts'
 import { addLedger } from './commands/ledger.ts'
 import { addModel } from './commands/model.ts'
+import { addPatch } from './commands/patch.ts'
+import { addRun } from './commands/run.ts'
 import { addSwarm } from './commands/swarm.ts'
 import { addUp } from './commands/up.ts'
 import { exitCodes, reportError } from './output.ts'
@@ -18,7 +20,8 @@ export async function runCli(args: readonly string[]): Promise<number> {
     .exitOverride()
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', helpEnd)
-  for (const add of [addDetect, addCalibrate, addModel, addUp, addGenerate, addSwarm, addLedger]) add(program)
+  for (const add of [addDetect, addCalibrate, addModel, addUp, addGenerate, addPatch, addRun, addSwarm, addLedger])
+    add(program)
   try {
     await program.parseAsync([...args], { from: 'user' })
     return Number(process.exitCode ?? exitCodes.success)
@@ -30,4 +33,4 @@ export async function runCli(args: readonly string[]): Promise<number> {
 
 const helpEnd = `
 Data lives under QUILTBEE_HOME, or the platform's folder for application data.
-Exit codes: 0 done · 1 internal error · 2 wrong input · 3 model · 4 swarm · 5 ledger · 6 node · 130 cancelled`
+Exit codes: 0 done · 1 internal error · 2 wrong input · 3 model or patch · 4 swarm · 5 ledger · 6 node · 130 cancelled`

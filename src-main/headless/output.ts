@@ -40,6 +40,15 @@ const exitCodeOf: Readonly<Record<ErrorCode, number>> = {
   'engine-failed': exitCodes.node,
   'patch-mismatch': exitCodes.model,
   'download-failed': exitCodes.model,
+  'patch-format': exitCodes.model,
+  'patch-not-found': exitCodes.model,
+  'wrong-base': exitCodes.model,
+  'patch-unavailable': exitCodes.swarm,
+  'quota-exceeded': exitCodes.node,
+  'data-format': exitCodes.usage,
+  'run-not-found': exitCodes.usage,
+  'run-state': exitCodes.node,
+  'training-failed': exitCodes.node,
 }
 
 export function exitCodeFor(code: ErrorCode): number {

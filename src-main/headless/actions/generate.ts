@@ -1,11 +1,13 @@
+import { resolve } from 'node:path'
 import { type DataDirectory, dataDirectory } from '#adapters/files/data-directory.ts'
-import { embeddedModelName } from '#assembly/model-store.ts'
+import { embeddedModelName, openPatchInterop } from '#assembly/model-store.ts'
 import { openLocalGenerator, openSwarmGenerator, type StandaloneGenerator } from '#assembly/standalone-generator.ts'
 import { type GenerateEvent, type GenerateRequest, generateRequestSchema } from '#contracts/api/chat.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
 import type { WeightFormat } from '#core/ports/engine.ts'
 import { connectToRunningNode } from '../node-client.ts'
 import { describeFailure, exitCodeFor, exitCodes, print, printJson } from '../output.ts'
+import { openPatchService } from '../patch-service.ts'
 
 export interface GenerateOptions {
   readonly model?: string
@@ -16,6 +18,7 @@ export interface GenerateOptions {
   readonly topK: number
   readonly seed?: number
   readonly stop: string[]
+  readonly patch: string[]
   readonly bootstrap: string[]
   readonly local?: true
   readonly weights?: WeightFormat
@@ -25,8 +28,8 @@ export interface GenerateOptions {
 }
 
 export async function generate(options: GenerateOptions): Promise<void> {
-  const request = readRequest(options)
   const directory = dataDirectory(options)
+  const request = readRequest(options, await patchNames(directory, options))
   const stopping = new AbortController()
   const stop = () => stopping.abort()
   process.once('SIGINT', stop).once('SIGTERM', stop)
@@ -35,7 +38,22 @@ export async function generate(options: GenerateOptions): Promise<void> {
   process.exitCode = await show(source.generate(request, stopping.signal))
 }
 
-function readRequest(options: GenerateOptions): GenerateRequest {
+/** Patches as the library knows them: a file is taken into it first. */
+async function patchNames(directory: DataDirectory, { patch, model }: GenerateOptions): Promise<readonly string[]> {
+  const names: string[] = []
+  for (const name of patch) names.push((await importedFile(directory, name, model ?? null)) ?? name)
+  return names
+}
+
+/** -> its digest; null for what is no path. */
+async function importedFile(directory: DataDirectory, path: string, model: string | null): Promise<string | null> {
+  if ((await openPatchInterop(directory).kindOf(path)) === null) return null
+  await using service = await openPatchService(directory)
+  const { digest } = await service.import({ path: resolve(path), model, title: null })
+  return digest
+}
+
+function readRequest(options: GenerateOptions, patches: readonly string[]): GenerateRequest {
   const { prompt, maxTokens, temperature, topP, topK, stop } = options
   const parsed = generateRequestSchema.safeParse({
     model: options.model ?? null,
@@ -43,6 +61,7 @@ function readRequest(options: GenerateOptions): GenerateRequest {
     maxTokens,
     sampling: { temperature, topP, topK, stop, seed: options.seed ?? null },
     localOnly: options.local === true,
+    patches,
   })
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]

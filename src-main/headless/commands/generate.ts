@@ -24,6 +24,7 @@ export function addGenerate(program: Command): void {
     )
     .option('--seed <number>', 'the same seed gives the same text', integer({ min: 0, max: 0xffffffff }))
     .option('--stop <text>', 'end before this text (may be given again)', collect, [])
+    .option('--patch <patch>', 'with this patch, a file or one of the library (may be given again)', collect, [])
     .option('--bootstrap <multiaddr>', 'a node to join the swarm through (may be given again)', collect, [])
     .addOption(new Option('--local', 'load all blocks here and use no peer').conflicts('bootstrap'))
     .addOption(weightsOption())
