@@ -215,7 +215,7 @@ export default {
       to: {
         pathNot: [
           '^src-renderer/',
-          '^src-main/contracts/(api/|model/|receipt/|errors\\.ts|digest\\.ts|span\\.ts)',
+          '^src-main/contracts/(api/|model/|receipt/|patch-file/header\\.ts|errors\\.ts|digest\\.ts|span\\.ts)',
           npm(['svelte', '@orpc/client', '@orpc/contract', 'zod']),
         ],
       },

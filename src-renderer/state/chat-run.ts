@@ -5,7 +5,7 @@
 import type { GenerateEvent, Hop, HopReport } from '#contracts/api/chat.ts'
 import type { Failure } from '../text/errors.ts'
 
-export type RunPhase = 'waiting' | 'writing' | 'stopping' | 'done' | 'stopped' | 'failed'
+export type RunPhase = 'queued' | 'waiting' | 'writing' | 'stopping' | 'done' | 'stopped' | 'failed'
 
 /** A route and when it came into use: after `tokens` tokens, because `lostPeer` was lost (null: the first one). */
 export type RouteTaken = { readonly hops: readonly Hop[]; readonly lostPeer: Hop | null; readonly tokens: number }
@@ -18,6 +18,10 @@ export type ChatRun = {
   readonly modelName: string
   readonly prompt: string
   readonly maxTokens: number
+  /** Titles of the patches it was made with. */
+  readonly patches: readonly string[]
+  /** The two texts of a comparison share its number; null for a text of its own. */
+  readonly pair: number | null
   readonly phase: RunPhase
   readonly text: string
   readonly tokens: number
@@ -32,7 +36,7 @@ export type ChatRun = {
   readonly failure: Failure | null
 }
 
-export type RunInit = Pick<ChatRun, 'id' | 'startedAtMs' | 'modelName' | 'prompt' | 'maxTokens'>
+export type RunInit = Pick<ChatRun, 'id' | 'startedAtMs' | 'modelName' | 'prompt' | 'maxTokens' | 'patches' | 'pair'>
 
 export function startRun(init: RunInit): ChatRun {
   return {
@@ -52,8 +56,13 @@ export function startRun(init: RunInit): ChatRun {
   }
 }
 
+/** Waits for another text to be finished first. */
+export function queueRun(init: RunInit): ChatRun {
+  return { ...startRun(init), phase: 'queued' }
+}
+
 export function isLive(run: ChatRun): boolean {
-  return run.phase === 'waiting' || run.phase === 'writing' || run.phase === 'stopping'
+  return run.phase === 'queued' || run.phase === 'waiting' || run.phase === 'writing' || run.phase === 'stopping'
 }
 
 export function applyEvent(run: ChatRun, event: GenerateEvent, nowMs: number): ChatRun {
@@ -112,6 +121,19 @@ export function stopRun(run: ChatRun): ChatRun {
 
 export function failRun(run: ChatRun, failure: Failure): ChatRun {
   return { ...run, phase: 'failed', failure }
+}
+
+/** One text, or the two of a comparison, the model's own first. */
+export type RunGroup = { readonly key: number; readonly runs: readonly ChatRun[] }
+
+/** Newest first, as the runs are. */
+export function groupRuns(runs: readonly ChatRun[]): RunGroup[] {
+  const groups = new Map<number, ChatRun[]>()
+  for (const run of runs) {
+    const key = run.pair ?? run.id
+    groups.set(key, [run, ...(groups.get(key) ?? [])])
+  }
+  return [...groups].map(([key, runs]) => ({ key, runs }))
 }
 
 /** The peers a run has used, the machine itself left out: lost ones too, for they saw its numbers as well. */

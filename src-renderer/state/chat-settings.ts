@@ -15,6 +15,10 @@ export type ChatSettings = {
   /** Texts before which the continuation ends, one a line. */
   readonly stop: string
   readonly localOnly: boolean
+  /** Digests of the patches to use. */
+  readonly patches: readonly string[]
+  /** Write the text a second time, with the same seed and without the patches. */
+  readonly compare: boolean
 }
 
 export type NumberField = 'maxTokens' | 'temperature' | 'topP' | 'topK' | 'seed'
@@ -29,6 +33,8 @@ export const defaultSettings: ChatSettings = {
   seed: '',
   stop: '',
   localOnly: false,
+  patches: [],
+  compare: false,
 }
 
 export type ReadSettings =
@@ -49,6 +55,7 @@ export function readSettings(prompt: string, settings: ChatSettings): ReadSettin
       stop: settings.stop.split('\n').filter((line) => line !== ''),
     },
     localOnly: settings.localOnly,
+    patches: settings.patches,
   })
   if (parsed.success) return { kind: 'request', request: parsed.data }
   const paths = parsed.error.issues.flatMap((issue) => issue.path.map(String))
@@ -67,6 +74,12 @@ const fields: ReadonlySet<string> = new Set<SettingName | 'prompt'>([
 
 function isField(name: string): name is SettingName | 'prompt' {
   return fields.has(name)
+}
+
+/** The same text by the model alone. Both need one seed: the node would draw a new one for each. */
+export function pairOf(request: GenerateRequest, seed: number): { base: GenerateRequest; patched: GenerateRequest } {
+  const sampling = { ...request.sampling, seed: request.sampling.seed ?? seed }
+  return { base: { ...request, sampling, patches: [] }, patched: { ...request, sampling } }
 }
 
 /** An empty field is not zero. */

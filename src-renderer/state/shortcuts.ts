@@ -47,7 +47,9 @@ export function shortcutLines(inShell: boolean, isMac: boolean): readonly Shortc
   return [
     { keys: go('1'), what: 'Dashboard' },
     { keys: go('2'), what: 'Chat' },
-    { keys: go('3'), what: 'Ledger' },
+    { keys: go('3'), what: 'Train' },
+    { keys: go('4'), what: 'Patches' },
+    { keys: go('5'), what: 'Ledger' },
     {
       keys: [
         [command, 'Shift', 'P'],

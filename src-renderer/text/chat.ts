@@ -18,6 +18,8 @@ function endInWords(run: ChatRun, reason: EndReason): string {
 
 export function phaseInWords(run: ChatRun): string {
   switch (run.phase) {
+    case 'queued':
+      return 'Waits for the text without patches'
     case 'waiting':
       return run.routes.length === 0 ? 'Looking for a route through the blocks' : 'Reading the prompt'
     case 'writing':
@@ -31,6 +33,13 @@ export function phaseInWords(run: ChatRun): string {
     case 'failed':
       return 'Not finished'
   }
+}
+
+/** `seedling with Whale songs and Letters`. */
+export function madeBy({ modelName, patches }: Pick<ChatRun, 'modelName' | 'patches'>): string {
+  if (patches.length === 0) return `${modelName} alone`
+  const list = patches.length === 1 ? patches[0] : `${patches.slice(0, -1).join(', ')} and ${patches.at(-1)}`
+  return `${modelName} with ${list}`
 }
 
 export function hopName(hop: Hop): string {

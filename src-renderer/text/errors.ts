@@ -35,6 +35,11 @@ function bytes(params: ErrorParams, name: string, otherwise: string): string {
   return typeof value === 'number' && isShowable(value) ? formatBytes(value) : otherwise
 }
 
+/** A digest as people see it: eight characters. */
+function digest(params: ErrorParams, name: string): string {
+  return text(params, name, 'another').slice(0, 8)
+}
+
 /** `2:4, 6:7`, as the node names spans, to `blocks 2–3 and 6`, as people count. */
 export function blocksInWords(spans: string): string {
   const ranges = spans
@@ -68,6 +73,10 @@ const refusals: Readonly<Record<string, Pick<Wording, 'why' | 'next'>>> = {
   'too-long': {
     why: 'The text is longer than it has memory for.',
     next: 'Shorten the prompt or ask for fewer tokens.',
+  },
+  'unknown-patch': {
+    why: 'It lacks a patch that the text is to use, and could not fetch it.',
+    next: 'Share the patch, so that peers can fetch it, or generate with this machine’s blocks only.',
   },
 }
 
@@ -186,6 +195,53 @@ const wordings: Readonly<Record<FailureCode, Words>> = {
     what: 'The model could not be downloaded.',
     why: sentence(`${text(params, 'where', 'a file')}: ${text(params, 'what', 'the connection to the hub failed')}`),
     next: 'What has arrived is kept. Start the same download again, and it goes on from there.',
+  }),
+  'patch-format': (params) => ({
+    what: 'The patch cannot be trusted, so it was not read.',
+    why: sentence(`in ${text(params, 'where', 'a part of it')}: ${text(params, 'what', 'it contradicts its format')}`),
+    next: 'The file may be damaged, or not be what it claims. Nothing was kept of it. Fetch it again, or ask its author.',
+  }),
+  'patch-not-found': (params) => ({
+    what: `There is no patch called ${text(params, 'patch', 'that')}.`,
+    why: 'It is neither on this machine nor known from the swarm.',
+    next: 'Check the name, or search the swarm on the Patches screen.',
+  }),
+  'wrong-base': (params) => ({
+    what: 'The patch was made for another model.',
+    why: `It changes numbers of model ${digest(params, 'actual')}; this one is ${digest(params, 'expected')}. Put on another model it would only do damage.`,
+    next: 'Choose the model it was made for, or a patch that was made for this model.',
+  }),
+  'patch-unavailable': (params) => ({
+    what: 'The patch could not be fetched.',
+    why: sentence(text(params, 'why', 'no peer in reach has it, or none that has it sends it right')),
+    next: 'What has arrived is kept. Try again when more peers are in reach.',
+  }),
+  'quota-exceeded': (params) => ({
+    what: 'There is no room for this.',
+    why: `${sentence(text(params, 'what', 'what it would take is over a limit'))} It takes ${bytes(params, 'wanted', 'more than is free')}; ${bytes(params, 'maximum', 'less')} is allowed.`,
+    next: 'Remove what you no longer need, or raise the limit.',
+  }),
+  'data-format': (params) => ({
+    what: 'The training text cannot be used as it is.',
+    why: sentence(
+      `in ${text(params, 'where', 'one of the files')}: ${text(params, 'what', 'it contradicts its format, or holds nothing to train on')}`,
+    ),
+    next: 'Correct the file and add it again. Plain text, Markdown, JSON lines (JSONL) and CSV are read.',
+  }),
+  'run-not-found': () => ({
+    what: 'This training run is not here any more.',
+    why: 'It was removed, or it belongs to another profile.',
+    next: 'Go back to Train to see the runs of this profile.',
+  }),
+  'run-state': (params) => ({
+    what: 'The run cannot do that now.',
+    why: `It is ${text(params, 'state', 'in another state')} and cannot ${text(params, 'wanted', 'do this')}.`,
+    next: 'It may have gone on meanwhile: look at what it does now.',
+  }),
+  'training-failed': (params) => ({
+    what: 'Training came to numbers that are none.',
+    why: sentence(text(params, 'what', 'the loss or a gradient was not a number')),
+    next: 'The last checkpoint is kept. Train again with a lower learning rate, or with another seed.',
   }),
   'not-running': () => ({
     what: 'Your node is not running.',

@@ -7,6 +7,8 @@ import type { Span } from '#contracts/span.ts'
 export const notDetected = 'not detected'
 
 const measure = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+const small = new Intl.NumberFormat('en', { maximumSignificantDigits: 3, useGrouping: true })
+const hundredths = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' })
 const clockWithSeconds = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
@@ -51,6 +53,33 @@ export function formatBytes(bytes: Maybe): string {
 /** `12.3 tokens/s`. */
 export function formatRate(tokensPerSecond: Maybe): string {
   return isShowable(tokensPerSecond) ? `${threeDigits(tokensPerSecond)} tokens/s` : notDetected
+}
+
+/** `4.79`, `−0.031`: a measure that may be below zero, to three significant digits. */
+export function formatNumber(value: Maybe): string {
+  if (typeof value !== 'number' || !isShowable(Math.abs(value))) return notDetected
+  const digits = threeDigits(Math.abs(value))
+  return value < 0 && digits !== '0' ? `−${digits}` : digits
+}
+
+/** `0.000312`: a rate however small it is, to three significant digits. */
+export function formatSmall(value: Maybe): string {
+  return isShowable(value) ? small.format(value < 1e-12 ? 0 : value) : notDetected
+}
+
+/** `4.79`: a loss, to the hundredth, so that two of them line up. */
+export function formatLoss(value: Maybe): string {
+  return isShowable(value) ? hundredths.format(value) : notDetected
+}
+
+/** `0.58 (0.55 to 0.61)`: a mean and the interval it lies in. */
+export function formatInterval(of: { readonly mean: number; readonly low: number; readonly high: number }): string {
+  return `${formatNumber(of.mean)} (${formatNumber(of.low)} to ${formatNumber(of.high)})`
+}
+
+/** `0.5 %` of a share from 0 to 1, to three significant digits. */
+export function formatShare(share: Maybe): string {
+  return isShowable(share) ? `${threeDigits(share * 100)} %` : notDetected
 }
 
 export function formatPercent(value: Maybe): string {

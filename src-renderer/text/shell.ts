@@ -2,7 +2,13 @@
 import type { NodeStatus } from '#contracts/api/node.ts'
 import type { Screen } from '../state/route.svelte.ts'
 
-export const screenNames: Readonly<Record<Screen, string>> = { dashboard: 'Dashboard', chat: 'Chat', ledger: 'Ledger' }
+export const screenNames: Readonly<Record<Screen, string>> = {
+  dashboard: 'Dashboard',
+  chat: 'Chat',
+  train: 'Train',
+  patches: 'Patches',
+  ledger: 'Ledger',
+}
 
 /** What the owner can do about giving now; null when it is not the owner's pause that holds it back. */
 export function pauseAction(status: NodeStatus | null): 'pause' | 'resume' | null {

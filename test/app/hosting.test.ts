@@ -120,7 +120,7 @@ test('ends that broke while others were freed are loaded anew for the next text'
   const generate = async (model: string) => {
     const events: GenerateEvent[] = []
     const sampling = { temperature: 0, topP: 1, topK: 0, seed: 1, stop: [] }
-    const request = { model, prompt: '1 2', maxTokens: 1, sampling, localOnly: true }
+    const request = { model, prompt: '1 2', maxTokens: 1, sampling, patches: [], localOnly: true }
     for await (const event of node.generate(request)) events.push(event)
     return events
   }

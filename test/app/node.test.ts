@@ -28,6 +28,7 @@ const request: GenerateRequest = {
   prompt: '1 2 3',
   maxTokens: 6,
   sampling: { temperature: 0, topP: 1, topK: 0, seed: 1, stop: [] },
+  patches: [],
   localOnly: false,
 }
 

@@ -3,57 +3,48 @@
  * be wrong together, central differences of its loss.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type BlockTensorRole, type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
+import { type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
 import { ContextTooLongError, PatchMismatchError } from '#core/errors.ts'
 import { elementCount, expectedTensors } from '#core/models/expected-tensors.ts'
-import { tensorGradient } from '#core/numerics/block-backward.ts'
-import type { BlockScales } from '#core/numerics/block-backward-trace.ts'
-import type { Floats } from '#core/numerics/floats.ts'
-import type { ModelWeights } from '#core/numerics/model.ts'
-import { lossGradients, type ModelGradients } from '#core/numerics/model-backward.ts'
-import { scaleTargets, type TrainedParameter } from '#core/ports/engine.ts'
+import { lossGradients } from '#core/numerics/model-backward.ts'
+import type { TrainedParameter } from '#core/ports/engine.ts'
 import type {
   BatchGradients,
-  OptimizerStep,
   Trainee,
+  TraineeInit,
   TrainingEngine,
   TrainingExample,
 } from '#core/ports/training-engine.ts'
 import { relativeError } from '#test/core/numerics/relative-error.ts'
 import { createRandom, randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
 import { oracleWeights } from './engine/oracle.ts'
-
-const shapes: Record<string, Partial<ModelConfig>> = {
-  'grouped heads': {},
-  'one kv head': { kvHeadCount: 1 },
-  'as many kv heads as heads': { kvHeadCount: 4 },
-  'interleaved rope': { ropeStyle: 'interleaved' },
-  'a tied head': { tiedHead: true },
-  'heads of an odd size': { headSize: 22, headCount: 3, kvHeadCount: 1 },
-  'tiny heads with interleaved rope': { headSize: 6, ropeStyle: 'interleaved' },
-  'a sliding window': { architecture: 'mistral', slidingWindow: 3 },
-  'biases on queries, keys and values': { architecture: 'qwen2', attentionBias: true },
-  'normed queries and keys': { architecture: 'qwen3', queryKeyNorm: true },
-  'scaled rope': { ropeScaling: { kind: 'linear', factor: 4 } },
-  'rope scaled as in Llama 3.1': {
-    ropeScaling: {
-      kind: 'llama3',
-      factor: 8,
-      lowFrequencyFactor: 1,
-      highFrequencyFactor: 4,
-      originalContextLength: 64,
-    },
-  },
-}
-
-const adam: OptimizerStep = {
-  kind: 'adamw',
-  learningRate: 1e-2,
-  beta1: 0.9,
-  beta2: 0.99,
-  epsilon: 1e-8,
-  weightDecay: 0.1,
-}
+import {
+  adam,
+  allScales,
+  allValues,
+  centralDifference,
+  copyOf,
+  entries,
+  everyFew,
+  everything,
+  expectedGradient,
+  firstExample,
+  inFloat64,
+  ragged,
+  randomDirection,
+  scaleOf,
+  scalesOf,
+  shapes,
+  smallConfig,
+  someTokens,
+  sumOf,
+  type TrainingUnderTest,
+  tensor,
+  tensorOf,
+} from './training-engine/inputs.ts'
+import { describeStandingPatches } from './training-engine/standing-patches.ts'
+import { describeSteps } from './training-engine/steps.ts'
+import { describeTargets } from './training-engine/targets.ts'
 
 /** An engine that holds something of its own, a process perhaps, can be disposed. */
 export type DisposableTrainingEngine = TrainingEngine & { readonly dispose?: () => void | Promise<void> }
@@ -76,14 +67,23 @@ export function describeTrainingEngine(
     afterEach(async () => {
       await Promise.all(loaded.splice(0).map((trainee) => trainee.dispose()))
     })
-    async function load(config: ModelConfig, parameters: readonly TrainedParameter[], seed = 1): Promise<Trainee> {
-      const trainee = await engine.loadTrainee(randomModel(config, seed), { parameters, threads: 1 })
+    async function load(
+      config: ModelConfig,
+      parameters: readonly TrainedParameter[],
+      init: Partial<TraineeInit> = {},
+    ): Promise<Trainee> {
+      const trainee = await engine.loadTrainee(randomModel(config, 1), { threads: 1, ...init, parameters })
       loaded.push(trainee)
       return trainee
     }
     function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>): void {
       expect(relativeError(actual, expected)).toBeLessThan(tolerance)
     }
+
+    const suite: TrainingUnderTest = { load, expectClose, tolerance }
+    describeTargets(suite)
+    describeSteps(suite)
+    describeStandingPatches(suite)
 
     describe('has the loss and all gradients of core/numerics', () => {
       for (const [shape, changes] of Object.entries(shapes)) {
@@ -169,7 +169,10 @@ export function describeTrainingEngine(
           { tokens: [1, 1.5] },
           { tokens: [1, 2, 3], targetWeights: new Float32Array(3) },
           { tokens: [1, 2], targetWeights: Float32Array.of(Number.NaN) },
-          { tokens: [1, 2], targetWeights: Float32Array.of(-1) },
+          { tokens: [1, 2], targetWeights: Float32Array.of(Number.POSITIVE_INFINITY) },
+          { tokens: [1, 2, 3], targets: [1] },
+          { tokens: [1, 2], targets: [40] },
+          { tokens: [1, 2], targets: [-1] },
         ]
         for (const example of wrong) await expect(trainee.loss([firstExample, example])).rejects.toThrow(RangeError)
         const long = { tokens: Array.from({ length: 22 }, () => 1) }
@@ -377,6 +380,8 @@ export function describeTrainingEngine(
           () => trainee.gradients(ragged, { signal }),
           () => trainee.step(ragged, adam, { signal }),
           () => trainee.squaredGradients(ragged, { signal }),
+          () => trainee.logProbabilities(ragged, { signal }),
+          () => trainee.sampleTargets(ragged, { seed: 1, signal }),
         ]) {
           await expect(call()).rejects.toThrow('enough')
         }
@@ -415,146 +420,4 @@ export function describeTrainingEngine(
       })
     })
   })
-}
-
-/** Two blocks, small enough for the oracle to be quick. */
-function smallConfig(changes: Partial<ModelConfig>): ModelConfig {
-  return tinyConfig({ hiddenSize: 16, intermediateSize: 32, blockCount: 2, ...changes })
-}
-
-function tensor(name: string) {
-  return { kind: 'tensor', name } as const
-}
-
-function entries(name: string, indices: Iterable<number>) {
-  return { kind: 'entries', name, indices: Uint32Array.from(indices) } as const
-}
-
-function scaleOf(block: number) {
-  return { kind: 'scale', block, target: 'feedForward' } as const
-}
-
-function allScales({ blockCount }: ModelConfig): TrainedParameter[] {
-  const blocks = Array.from({ length: blockCount }, (_, block) => block)
-  return blocks.flatMap((block) => scaleTargets.map((target) => ({ kind: 'scale', block, target }) as const))
-}
-
-/** Every tensor and every scale. */
-function everything(config: ModelConfig): TrainedParameter[] {
-  return [...expectedTensors(config).map(({ name }) => tensor(name)), ...allScales(config)]
-}
-
-function everyFew(length: number, step: number): number[] {
-  return Array.from({ length: Math.ceil(length / step) }, (_, i) => i * step)
-}
-
-function someTokens(length: number, seed: number): number[] {
-  const random = createRandom(seed)
-  return Array.from({ length }, () => Math.floor(20 * (random() + 1)))
-}
-
-const firstExample: TrainingExample = { tokens: someTokens(10, 1) }
-const ragged: readonly TrainingExample[] = [
-  { tokens: someTokens(3, 2) },
-  firstExample,
-  { tokens: someTokens(2, 3) },
-  { tokens: someTokens(7, 4), targetWeights: Float32Array.of(1, 0, 2, 1, 0, 0.5) },
-]
-
-/** One after the other: calls do not overlap. */
-async function allValues(trainee: Trainee): Promise<Float32Array[]> {
-  const values: Float32Array[] = []
-  for (const index of trainee.parameters.keys()) values.push(await trainee.values(index))
-  return values
-}
-
-function scalesOf(
-  parameters: readonly TrainedParameter[],
-  values: readonly Float32Array[],
-  block: number,
-): BlockScales {
-  const found = parameters.flatMap((parameter, i) =>
-    parameter.kind === 'scale' && parameter.block === block ? [[parameter.target, values[i]]] : [],
-  )
-  return Object.fromEntries(found)
-}
-
-function expectedGradient(gradients: ModelGradients, parameter: TrainedParameter): Float64Array {
-  if (parameter.kind === 'scale')
-    return gradients.blocks[parameter.block]?.scales[parameter.target] ?? new Float64Array()
-  const ends: Record<string, Float64Array | null> = {
-    [tensorNames.embedding]: gradients.embedding,
-    [tensorNames.finalNorm]: gradients.finalNorm,
-    [tensorNames.head]: gradients.head,
-  }
-  const [block, role] = placeOf(parameter.name, gradients.blocks.length)
-  const own = gradients.blocks[block]
-  return ends[parameter.name] ?? (own && tensorGradient(own, role)) ?? new Float64Array()
-}
-
-function placeOf(name: string, blockCount: number): readonly [number, BlockTensorRole] {
-  for (let block = 0; block < blockCount; block++) {
-    const found = Object.entries(tensorNames.block(block)).find(([, other]) => other === name)
-    if (found) return [block, found[0] as BlockTensorRole]
-  }
-  return [-1, 'query']
-}
-
-/** The weights in float64, the head being the embedding itself when they are tied. */
-function inFloat64({ embedding, blocks, finalNorm, head }: ModelWeights, { tiedHead }: ModelConfig): ModelWeights {
-  const table = Float64Array.from(embedding)
-  return {
-    embedding: table,
-    blocks: blocks.map(
-      (block) =>
-        Object.fromEntries(Object.entries(block).map(([role, w]) => [role, Float64Array.from(w)])) as typeof block,
-    ),
-    finalNorm: Float64Array.from(finalNorm),
-    head: tiedHead ? table : Float64Array.from(head),
-  }
-}
-
-function tensorOf(weights: ModelWeights, parameter: TrainedParameter): Floats {
-  const name = parameter.kind === 'scale' ? '' : parameter.name
-  if (name === tensorNames.embedding) return weights.embedding
-  if (name === tensorNames.finalNorm) return weights.finalNorm
-  if (name === tensorNames.head) return weights.head
-  const [block, role] = placeOf(name, weights.blocks.length)
-  return weights.blocks[block]?.[role] ?? new Float64Array()
-}
-
-/** A random direction of length 1. */
-function randomDirection(length: number, seed: number): Float64Array {
-  const random = createRandom(seed)
-  const direction = Float64Array.from({ length }, random)
-  const norm = Math.hypot(...direction)
-  return direction.map((value) => value / norm)
-}
-
-/** (L(θ + εd) - L(θ - εd)) / 2ε, changing `values` in place and back. */
-function centralDifference(
-  weights: ModelWeights,
-  config: ModelConfig,
-  values: Floats,
-  direction: Float64Array,
-): number {
-  const epsilon = 1e-5
-  const base = Float64Array.from(values)
-  const lossAt = (distance: number) => {
-    for (const [i, value] of base.entries()) values[i] = value + distance * (direction[i] as number)
-    return lossGradients(firstExample.tokens, weights, config, {}).lossSum
-  }
-  const difference = (lossAt(epsilon) - lossAt(-epsilon)) / (2 * epsilon)
-  values.set(base)
-  return difference
-}
-
-function sumOf(arrays: readonly ArrayLike<number>[]): Float64Array {
-  return Float64Array.from({ length: arrays[0]?.length ?? 0 }, (_, i) =>
-    arrays.reduce((sum, values) => sum + (values[i] as number), 0),
-  )
-}
-
-function copyOf<T extends { readonly gradients: readonly Float32Array[] }>(result: T): T {
-  return { ...result, gradients: result.gradients.map((gradient) => gradient.slice()) }
 }

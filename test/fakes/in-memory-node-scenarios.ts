@@ -9,9 +9,12 @@ import type { EngineBackend, EngineMeasurement, EngineOverview } from '#contract
 import type { Budget, HardwareProfile } from '#contracts/api/hardware.ts'
 import type { LedgerRow, LedgerVerdict } from '#contracts/api/ledger.ts'
 import type { BlockCoverage, ModelSummary, NodeStatus, PeerSummary } from '#contracts/api/node.ts'
-import { type Digest, digestSchema } from '#contracts/digest.ts'
+import type { PatchDetail } from '#contracts/api/patches.ts'
 import type { ErrorCode, ErrorParams } from '#contracts/errors.ts'
 import type { Span } from '#contracts/span.ts'
+import { digestOf, peerIdOf } from './in-memory-identities.ts'
+import { ordinaryPatches, type PatchScenario } from './in-memory-node-patches.ts'
+import { ordinaryRuns, type TrainingScenario } from './in-memory-node-training.ts'
 
 export type Failing = { readonly code: ErrorCode; readonly params: ErrorParams }
 
@@ -33,6 +36,8 @@ export type Scenario = {
   readonly ledger: readonly LedgerRow[]
   readonly verdict: LedgerVerdict | null
   readonly script: ChatScript
+  readonly training: TrainingScenario
+  readonly patches: PatchScenario
   /** Asked for anything else than its status and chat, the node fails with this. */
   readonly failing: Failing | null
 }
@@ -40,24 +45,6 @@ export type Scenario = {
 const MiB = 1024 ** 2
 const GiB = 1024 ** 3
 const minute = 60_000
-
-/** 64 hexadecimal characters from a number, spread so that neighbours look different. */
-export function digestOf(seed: number): Digest {
-  let state = (seed + 1) * 2654435761
-  const word = () => {
-    state = (Math.imul(state ^ (state >>> 15), 2246822519) + 0x9e3779b9) >>> 0
-    return state.toString(16).padStart(8, '0')
-  }
-  return digestSchema.parse(Array.from({ length: 8 }, word).join(''))
-}
-
-const base58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
-
-export function peerIdOf(seed: number): string {
-  const digits = [...digestOf(seed * 7919), ...digestOf(seed * 104_729)]
-  const tail = digits.slice(0, 44).map((digit, at) => base58[(Number.parseInt(digit, 16) * 7 + at * 11 + seed) % 58])
-  return `12D3KooW${tail.join('')}`
-}
 
 const selfId = peerIdOf(1)
 const names = ['amber-otter', 'birch-finch', 'cedar-vole', 'dune-heron', 'elm-marten', 'fern-wren']
@@ -161,10 +148,17 @@ function hop(from: PeerSummary | null, span: Span): Hop {
 
 function ordinary(nowMs: number): Scenario {
   const scenario = ordinaryNode(nowMs)
-  return { ...scenario, engines: enginesOf(scenario.status, nowMs) }
+  const { status } = scenario
+  const self = { peerId: status.peerId, name: status.nodeName }
+  return {
+    ...scenario,
+    engines: enginesOf(status, nowMs),
+    training: ordinaryRuns(nowMs),
+    patches: ordinaryPatches(nowMs, self),
+  }
 }
 
-function ordinaryNode(nowMs: number): Omit<Scenario, 'engines'> {
+function ordinaryNode(nowMs: number): Omit<Scenario, 'engines' | 'training' | 'patches'> {
   const peers = [peer(0, [{ start: 4, end: 8 }], 0.84), peer(1, [{ start: 2, end: 6 }], 12.4), peer(2, [], null)]
   const ledger = ledgerOf(12, nowMs, peers)
   const mine = { start: 0, end: 4 }
@@ -354,6 +348,43 @@ const alone: Change = (base) => ({
   }),
   ledger: [],
   script: { ...base.script, hops: [hop(null, { start: 0, end: 8 })] },
+  training: { ...base.training, runs: [] },
+  patches: { ...base.patches, patches: [], findable: [], follows: [] },
+})
+
+/** Text that gives cause for every warning. */
+const careless: Change = (base) => ({
+  ...base,
+  training: {
+    ...base.training,
+    warnings: [
+      { kind: 'too-little', count: 12, where: null },
+      { kind: 'nothing-held-out', count: 0, where: null },
+      { kind: 'phone-numbers', count: 3, where: 'letters.txt, line 14' },
+      { kind: 'payment-cards', count: 1, where: 'letters.txt, line 20' },
+      { kind: 'secrets', count: 1, where: 'letters.txt, line 21' },
+      { kind: 'seen-by-base', count: 1, where: null },
+      { kind: 'many-duplicates', count: 140, where: null },
+      { kind: 'cut-to-context', count: 6, where: null },
+      { kind: 'not-utf8', count: 2, where: 'letters.txt, line 2' },
+      { kind: 'records-skipped', count: 9, where: 'letters.jsonl, line 4' },
+    ],
+  },
+})
+
+/** Nothing that is asked for fits: neither memory nor room, and the last holder goes away. */
+const cramped: Change = (base) => ({
+  ...base,
+  training: { ...base.training, memoryLimitBytes: 40 * MiB },
+  patches: { ...base.patches, quotaBytes: Math.round(11.2 * MiB), fetchFails: true },
+})
+
+const unreadable: Change = (base) => ({
+  ...base,
+  training: {
+    ...base.training,
+    badData: { code: 'data-format', params: { where: 'letters.jsonl, line 4', what: 'it is no JSON' } },
+  },
 })
 
 const manyPeers: Change = (base) => {
@@ -412,7 +443,24 @@ const hostile: Change = (base) => {
       hops: [hop(null, { start: 0, end: 4 }), hop(far ?? null, { start: 4, end: 8 })],
       text: ` ${hostileText} ${'w'.repeat(400)} ${hostileText}`,
     },
+    patches: { ...base.patches, patches: base.patches.patches.map(hostilePatch) },
+    training: {
+      ...base.training,
+      runs: base.training.runs.map((run) => ({ ...run, title: hostileText.slice(0, 80) })),
+    },
   }
+}
+
+function hostilePatch(detail: PatchDetail): PatchDetail {
+  const { summary } = detail
+  const author = { ...summary.header.author, name: hostileText.slice(0, 64) }
+  const data = summary.header.data === null ? null : { ...summary.header.data, description: hostileText }
+  const words = {
+    title: hostileText.slice(0, 80),
+    description: `${hostileText} ${'w'.repeat(400)}`,
+    licence: 'w'.repeat(64),
+  }
+  return { ...detail, summary: { ...summary, header: { ...summary.header, ...words, author, data } } }
 }
 
 const changes = {
@@ -478,6 +526,9 @@ const changes = {
   unknown,
   'many-peers': manyPeers,
   failover,
+  careless,
+  cramped,
+  unreadable,
   'lost-blocks': (base) => ({
     ...base,
     script: { ...base.script, failure: { afterTokens: 14, code: 'missing-blocks', params: { blocks: '4:8' } } },

@@ -72,4 +72,47 @@ describe('the in-memory node', () => {
     } while (before !== null)
     expect(sequences).toEqual(Array.from({ length: 137 }, (_, age) => 136 - age))
   })
+
+  test('takes a text in pieces, reads it, plans, trains it to a patch, and has the patch', async () => {
+    const client = clientOf('hosting')
+    const bytes = btoa(Array.from({ length: 30 }, (_, at) => `Letter ${at}.`).join('\n\n'))
+    const { id } = await client.training.upload({ id: null, name: 'letters.txt', offset: 0, bytes })
+    const files = [{ kind: 'upload' as const, id }]
+    const inspected = await last(await client.training.inspect({ files }))
+    expect(inspected).toMatchObject({ type: 'done', preview: { card: { trainingExamples: 27, heldOutExamples: 3 } } })
+    const plan = await client.training.plan({ data: files, title: 'Letters' })
+    expect(plan.obstacles).toEqual([])
+    const run = await client.training.start({ data: files, title: 'Letters' })
+    let patch = ''
+    for await (const detail of await client.training.watch({ id: run.id })) {
+      if (detail.state.kind !== 'finished') continue
+      patch = detail.state.patch
+      break
+    }
+    expect((await client.patches.show({ patch })).summary).toMatchObject({ where: 'mine', shared: false })
+  })
+
+  test('fetches, shares, tags, compares and forgets patches', async () => {
+    const client = clientOf('hosting')
+    const { patches } = await client.patches.list({})
+    const seen = patches.find(({ where }) => where === 'seen')
+    const [first, second] = patches
+    if (seen === undefined || first === undefined || second === undefined) throw new Error('patches are missing')
+    const fetched = await last(await client.patches.fetch({ patch: seen.digest }))
+    expect(fetched).toMatchObject({ type: 'done', patch: { where: 'fetched' } })
+    expect(await client.patches.share({ patch: first.digest, shared: true })).toMatchObject({ shared: true })
+    await client.patches.tag({ tag: 'mine', patch: first.digest })
+    expect((await client.patches.show({ patch: 'mine' })).summary.digest).toBe(first.digest)
+    expect(await client.patches.diff({ left: first.digest, right: second.digest })).toMatchObject({ sameBase: true })
+    await client.patches.remove({ patch: first.digest })
+    await expect(client.patches.show({ patch: first.digest })).rejects.toMatchObject({
+      data: { code: 'patch-not-found' },
+    })
+  })
 })
+
+async function last<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
+  let latest: T | undefined
+  for await (const one of stream) latest = one
+  return latest
+}

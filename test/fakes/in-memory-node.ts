@@ -10,7 +10,12 @@ import type { EngineMeasureEvent, EngineOverview, EngineWish } from '#contracts/
 import type { Policy } from '#contracts/api/hardware.ts'
 import type { LedgerRow, LedgerVerifyEvent } from '#contracts/api/ledger.ts'
 import type { NodeStatus, Totals } from '#contracts/api/node.ts'
-import { createScenario, digestOf, type Failing, type ScenarioName } from './in-memory-node-scenarios.ts'
+import { CodedError } from '#contracts/errors.ts'
+import { digestOf } from './in-memory-identities.ts'
+import { pause } from './in-memory-news.ts'
+import { createInMemoryPatches } from './in-memory-node-patches.ts'
+import { createScenario, type Failing, type ScenarioName } from './in-memory-node-scenarios.ts'
+import { createInMemoryTraining } from './in-memory-node-training.ts'
 
 export type InMemoryNodeInit = {
   readonly scenario?: ScenarioName
@@ -37,6 +42,9 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
   let profile = scenario.profile
   let engines = scenario.engines
   const running = scenario.status
+  const patches = createInMemoryPatches(scenario.patches, paceMs)
+  const { self } = scenario.patches
+  const training = createInMemoryTraining(scenario.training, { paceMs, nowMs, self, addPatch: patches.add })
 
   function change(next: Partial<NodeStatus>): NodeStatus {
     status = { ...status, ...next }
@@ -77,9 +85,11 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
     const { script } = scenario
+    const text =
+      request.patches.length === 0 ? script.text : ` and the sea was calm, as ever it is before a storm.${script.text}`
     const local = { peerId: status.peerId, nodeName: status.nodeName, local: true, span: { start: 0, end: 8 } }
     let hops: readonly Hop[] = request.localOnly ? [local] : script.hops
-    const words = Array.from({ length: 40 }, () => script.text.match(/\s?\S+/g) ?? []).flat()
+    const words = Array.from({ length: 40 }, () => text.match(/\s?\S+/g) ?? []).flat()
     let tokens = 0
     let outcome: LedgerRow['outcome'] = 'interrupted'
     try {
@@ -167,9 +177,14 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
   const api = implement(contract)
   const checked = api.use(async ({ next, path, signal }) => {
     if (path[0] !== 'connect' && scenario.silent) await untilAborted(signal)
-    const fails = !['connect', 'chat'].includes(path[0] ?? '') && path[1] !== 'watch' && path[1] !== 'status'
+    const isNode = path[0] === 'node' && (path[1] === 'watch' || path[1] === 'status')
+    const fails = !['connect', 'chat'].includes(path[0] ?? '') && !isNode
     if (scenario.failing !== null && fails) throw failed(scenario.failing)
-    return await next()
+    try {
+      return await next()
+    } catch (error) {
+      throw error instanceof CodedError ? failed(error) : error
+    }
   })
   const router = checked.router({
     connect: checked.connect.handler(() => ({
@@ -215,6 +230,39 @@ export function createInMemoryNode(init: InMemoryNodeInit = {}) {
     },
     models: { list: checked.models.list.handler(() => (status.model === null ? [] : [status.model])) },
     chat: { generate: checked.chat.generate.handler(({ input, signal }) => generate(input, signal)) },
+    training: {
+      upload: checked.training.upload.handler(({ input }) => training.upload(input)),
+      inspect: checked.training.inspect.handler(({ input, signal }) => training.inspect(input, signal)),
+      plan: checked.training.plan.handler(({ input, signal }) => training.plan(input, signal)),
+      start: checked.training.start.handler(({ input, signal }) => training.start(input, signal)),
+      runs: checked.training.runs.handler(() => training.runs()),
+      show: checked.training.show.handler(({ input }) => training.show(input.id)),
+      watch: checked.training.watch.handler(({ input, signal }) => coded(training.watch(input.id, signal))),
+      act: checked.training.act.handler(({ input }) => training.act(input.id, input.action)),
+    },
+    patches: {
+      list: checked.patches.list.handler(({ input }) => patches.list(input)),
+      watch: checked.patches.watch.handler(({ input, signal }) => patches.watch(input, signal)),
+      show: checked.patches.show.handler(({ input }) => patches.show(input.patch)),
+      diff: checked.patches.diff.handler(({ input }) => patches.diff(input)),
+      search: checked.patches.search.handler(({ input, signal }) => patches.search(input, signal)),
+      fetch: checked.patches.fetch.handler(({ input, signal }) => patches.fetch(input.patch, signal)),
+      share: checked.patches.share.handler(({ input }) => patches.share(input.patch, input.shared)),
+      remove: checked.patches.remove.handler(async ({ input }) => {
+        await patches.remove(input.patch)
+        return {}
+      }),
+      tag: checked.patches.tag.handler(async ({ input }) => {
+        await patches.tag(input.tag, input.patch)
+        return {}
+      }),
+      follow: checked.patches.follow.handler(async ({ input }) => {
+        await patches.follow(input)
+        return {}
+      }),
+      import: checked.patches.import.handler(({ input, signal }) => patches.import(input, signal)),
+      export: checked.patches.export.handler(({ input, signal }) => patches.export(input, signal)),
+    },
     ledger: {
       list: checked.ledger.list.handler(({ input }) => list(input)),
       verify: checked.ledger.verify.handler(({ signal }) => verify(signal)),
@@ -227,6 +275,15 @@ export type InMemoryNode = ReturnType<typeof createInMemoryNode>
 
 function failed({ code, params }: Failing): Error {
   return new ORPCError('FAILED', { status: 500, defined: true, data: { code, params } })
+}
+
+/** A stream's failures come after its handler has answered. */
+async function* coded<T>(stream: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+  try {
+    yield* stream
+  } catch (error) {
+    throw error instanceof CodedError ? failed(error) : error
+  }
 }
 
 /** A copy whose lists may be changed, as the contract's types want them. */
@@ -288,20 +345,6 @@ function rowOf(sequence: number, hop: Hop, tokensOut: number, outcome: LedgerRow
     outcome,
     hash: digestOf(5000 + sequence),
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds)
-    signal?.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        reject(signal.reason)
-      },
-      { once: true },
-    )
-  })
 }
 
 function untilAborted(signal: AbortSignal | undefined): Promise<never> {

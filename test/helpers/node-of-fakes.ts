@@ -12,6 +12,7 @@ import type { ModelHandle, ModelStore } from '#core/ports/model-store.ts'
 import type { Settings, SettingsStore } from '#core/ports/settings-store.ts'
 import { createReferenceEngine } from '#engines/reference/reference-engine.ts'
 import { createFakeEngines, type FakeEngines } from '#test/fakes/fake-engines.ts'
+import { idlePatchDesk, idlePatches, idleTraining } from '#test/fakes/idle-desks.ts'
 import { createInMemoryLedgerStore, createKeptLedger, type KeptLedger } from '#test/fakes/in-memory-ledger-store.ts'
 import { createInMemorySwarms, type InMemorySwarms } from '#test/fakes/in-memory-swarm.ts'
 import { randomModel, tinyConfig } from '#test/fakes/model-handle.ts'
@@ -66,6 +67,9 @@ export async function nodeOfFakes(
       models: storeOf(models),
       probe: { measure: async () => machine.profile },
       settings,
+      patches: idlePatches,
+      patchDesk: idlePatchDesk(),
+      training: idleTraining,
       newSessionId: randomUUID,
       drawSeed: () => 7,
     },

@@ -3,7 +3,7 @@ import { createMemoryIdentity } from '#adapters/keys/identity.ts'
 import { createSignatureVerifier } from '#adapters/keys/signature-verifier.ts'
 import { defaultTimeouts, type Timeouts } from '#adapters/libp2p/limits.ts'
 import { createSwarmNode, type SwarmNode } from '#adapters/libp2p/node.ts'
-import { createSwarmOn } from '#adapters/libp2p/swarm.ts'
+import { createSwarmOn, type Libp2pSwarm } from '#adapters/libp2p/swarm.ts'
 import type { Clock } from '#core/ports/clock.ts'
 import type { Swarm } from '#core/ports/swarm.ts'
 import type { SwarmHarness } from '#test/compliance/swarm.ts'
@@ -11,7 +11,7 @@ import { createFakeClock } from '#test/fakes/clock.ts'
 
 export interface Libp2pHarness extends SwarmHarness {
   /** Knows the first node made here, or the addresses given. */
-  join(bootstrap?: readonly string[]): Promise<Swarm>
+  join(bootstrap?: readonly string[]): Promise<Libp2pSwarm>
   readonly clock: Clock
   nodeOf(swarm: Swarm): SwarmNode
   /** A bare node, not joined to anything. */
@@ -30,7 +30,7 @@ export async function createLibp2pHarness(
   const options = { listen, mdns: false, dht: init.dht ?? false }
   let first: Swarm | null = null
 
-  async function join(known?: readonly string[]): Promise<Swarm> {
+  async function join(known?: readonly string[]): Promise<Libp2pSwarm> {
     const identity = await createMemoryIdentity()
     const node = await createSwarmNode({ ...options, privateKey: identity.privateKey, timeouts })
     const components = { identity, verifier: createSignatureVerifier(), clock }

@@ -15,7 +15,7 @@ import { randomMask } from './random-patch.ts'
 import { startTfjsLlama, type TfjsLlama } from './tfjs-llama.ts'
 
 /** 6.6 million numbers. */
-const config: ModelConfig = {
+export const smallConfig: ModelConfig = {
   ...benchConfig,
   hiddenSize: 256,
   intermediateSize: 688,
@@ -27,17 +27,24 @@ const config: ModelConfig = {
   tiedHead: true,
 }
 const batchSize = 4
-const length = 128
-const tokensPerStep = batchSize * length
+const tokensEach = 128
+const tokensPerStep = batchSize * tokensEach
 const density = 0.005
 const learningRate = 0.05
 const sgd = { kind: 'sgd', learningRate } as const
-const adamw = { kind: 'adamw', learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 } as const
+export const adamw = {
+  kind: 'adamw',
+  learningRate: 1e-4,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0.01,
+} as const
 
 export async function measureTraining(repetitions: number): Promise<Record<string, number>> {
   const folder = await mkdtemp(join(tmpdir(), 'quiltbee-bench-training-'))
   try {
-    await writeRandomModel(join(folder, 'small.gguf'), config, 'F32')
+    await writeRandomModel(join(folder, 'small.gguf'), smallConfig, 'F32')
     const models = join(folder, 'models')
     const store = createModelStore({ directory: models })
     const { digest } = await store.import(join(folder, 'small.gguf'))
@@ -49,7 +56,7 @@ export async function measureTraining(repetitions: number): Promise<Record<strin
     const tfjs = parts.use(await startTfjsLlama(model))
     const dense = await load(everything(model))
     await checkLosses(dense, tfjs)
-    return await measureSteps({ dense, masked: await load(masked()), tfjs }, repetitions)
+    return await measureSteps({ dense, masked: await load(maskOf(smallConfig)), tfjs }, repetitions)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -74,8 +81,10 @@ async function measureSteps({ dense, masked, tfjs }: Trained, repetitions: numbe
   )
   return {
     train_over_tfjs_wasm: pairedRatio('a step of TensorFlow.js by ours with AdamW', times.tfjs, times.adamw),
+    masked_train_over_tfjs_wasm: pairedRatio('a step of TensorFlow.js by a masked one', times.tfjs, times.masked),
     train_sgd_over_tfjs_wasm: pairedRatio('a step of TensorFlow.js by ours with SGD', times.tfjs, times.sgd),
     train_tokens_per_s: (1000 * tokensPerStep) / median(times.adamw),
+    masked_train_tokens_per_s: (1000 * tokensPerStep) / median(times.masked),
     train_sgd_tokens_per_s: (1000 * tokensPerStep) / median(times.sgd),
     tfjs_tokens_per_s: (1000 * tokensPerStep) / median(times.tfjs),
     masked_over_dense_time: pairedRatio('a masked step by a dense one', times.masked, times.adamw),
@@ -94,17 +103,19 @@ async function checkLosses(dense: Trainee, tfjs: TfjsLlama): Promise<void> {
   }
 }
 
-function everything({ manifest }: ModelHandle): TrainedParameter[] {
+export function everything({ manifest }: ModelHandle): TrainedParameter[] {
   return manifest.tensors.map(({ name }) => ({ kind: 'tensor', name }))
 }
 
-function masked(): TrainedParameter[] {
+/** Half a percent of the block matrices. */
+export function maskOf(config: ModelConfig): TrainedParameter[] {
   return randomMask(config, density, 1).map(({ tensor, indices }) => ({ kind: 'entries', name: tensor, indices }))
 }
 
-function examples(): TrainingExample[] {
-  const token = (index: number) => (index * 7919 + (index >> 3) * 104_729) % config.vocabularySize
-  return Array.from({ length: batchSize }, (_, row) => ({
+/** `count` rows that predict `length` tokens each. */
+export function examples(count = batchSize, length = tokensEach): TrainingExample[] {
+  const token = (index: number) => (index * 7919 + (index >> 3) * 104_729) % smallConfig.vocabularySize
+  return Array.from({ length: count }, (_, row) => ({
     tokens: Array.from({ length: length + 1 }, (_, at) => token(row * (length + 1) + at)),
   }))
 }

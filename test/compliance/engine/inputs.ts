@@ -2,7 +2,7 @@
 import { type ModelConfig, tensorNames } from '#contracts/model/manifest.ts'
 import { expectedTensors } from '#core/models/expected-tensors.ts'
 import type { ModelActivations } from '#core/numerics/model.ts'
-import type { ActivationScale, PatchWeights, SpanSession, SparseDelta } from '#core/ports/engine.ts'
+import type { ActivationScale, LowRankDelta, PatchWeights, SpanSession, SparseDelta } from '#core/ports/engine.ts'
 import { scaleTargets } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import { createRandom, tinyRelatives } from '#test/fakes/model-handle.ts'
@@ -84,13 +84,23 @@ export function randomScale(config: ModelConfig, block: number, target: Activati
   return { block, target, values: randomFloats(size, seed).map((value) => 1 + value / 2) }
 }
 
-/** Changes every tensor of every block, and every activation that can be scaled. */
+/** Factors whose product changes every entry of `tensor`, a matrix. */
+export function randomFactors(config: ModelConfig, tensor: string, rank: number, seed: number): LowRankDelta {
+  const [rows = 0, columns = 0] = expectedTensors(config).find(({ name }) => name === tensor)?.shape ?? []
+  const small = (length: number, from: number) => randomFloats(length, from).map((value) => value / 4)
+  return { tensor, rank, left: small(rows * rank, seed), right: small(rank * columns, seed + 1) }
+}
+
+/** Changes every tensor of every block, half of the matrices by factors too, and every activation that can be scaled. */
 export function randomPatch(config: ModelConfig, seed: number): PatchWeights {
   const inBlocks = expectedTensors(config).filter(({ name }) => !endNames.has(name))
   const blocks = Array.from({ length: config.blockCount }, (_, block) => block)
   return {
     deltas: inBlocks.map(({ name }, i) => randomDelta(config, name, seed + i)),
     scales: blocks.flatMap((block) => scaleTargets.map((target, i) => randomScale(config, block, target, seed + i))),
+    factors: inBlocks
+      .filter(({ shape }, i) => shape.length === 2 && (seed + i) % 2 === 0)
+      .map(({ name }, i) => randomFactors(config, name, 1 + (i % 3), seed + i)),
   }
 }
 

@@ -8,7 +8,7 @@ import { decodeFloats } from '#core/numerics/dtypes.ts'
 import type { Floats } from '#core/numerics/floats.ts'
 import { createKeyValueCache, type KeyValueCache } from '#core/numerics/key-value-cache.ts'
 import { type ModelActivations, type ModelWeights, modelForward } from '#core/numerics/model.ts'
-import type { PatchWeights } from '#core/ports/engine.ts'
+import type { LowRankDelta, PatchWeights } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 
 export interface FloatTensor {
@@ -19,7 +19,7 @@ export interface FloatTensor {
 export type RoundTensor = (tensor: FloatTensor) => Float32Array
 
 export interface OracleOptions {
-  /** Merged into the weights: deltas added, scales multiplied into what they scale. */
+  /** Merged into the weights: deltas and factors' products added, scales multiplied into what they scale. */
   readonly patches?: readonly PatchWeights[]
   readonly round?: RoundTensor
 }
@@ -40,7 +40,7 @@ export async function oracleWeights(
   const { config } = model.manifest
   const read = async (name: string, as = name): Promise<Floats> => {
     const { dtype, shape, bytes } = await model.readTensor(name)
-    return addDeltas(round({ name: as, shape, values: decodeFloats(dtype, bytes) }), patches, name)
+    return addChanges(round({ name: as, shape, values: decodeFloats(dtype, bytes) }), patches, name)
   }
   const blocks: BlockWeights[] = []
   for (let index = 0; index < config.blockCount; index++) {
@@ -57,13 +57,27 @@ export async function oracleWeights(
   }
 }
 
-function addDeltas(base: Floats, patches: readonly PatchWeights[], name: string): Float64Array {
+function addChanges(base: Floats, patches: readonly PatchWeights[], name: string): Float64Array {
   const sum = Float64Array.from(base)
   for (const { tensor, indices, values } of patches.flatMap(({ deltas }) => deltas)) {
     if (tensor !== name) continue
     for (const [k, index] of indices.entries()) sum[index] = (sum[index] as number) + (values[k] as number)
   }
+  for (const factors of patches.flatMap((patch) => patch.factors ?? [])) {
+    if (factors.tensor === name) addProduct(sum, factors)
+  }
   return sum
+}
+
+/** W += left right. `sum`: (out, in) */
+function addProduct(sum: Float64Array, { rank, left, right }: LowRankDelta): void {
+  const columns = right.length / rank
+  for (const place of sum.keys()) {
+    const [row, column] = [Math.floor(place / columns), place % columns]
+    for (let r = 0; r < rank; r++) {
+      sum[place] = (sum[place] as number) + (left[row * rank + r] as number) * (right[r * columns + column] as number)
+    }
+  }
 }
 
 /** Scaling what a projection gives is scaling its rows and its bias. */
@@ -105,8 +119,7 @@ export async function oracleBackward(
 ): Promise<OracleBackward> {
   const { config } = model.manifest
   const rounding = round ? { round } : {}
-  const deltasOnly = patches.map(({ deltas }) => ({ deltas, scales: [] }))
-  const { blocks } = await oracleWeights(model, { patches: deltasOnly, ...rounding })
+  const { blocks } = await oracleWeights(model, { patches: patches.map(withoutScales), ...rounding })
   const before = await oracleWeights(model, { patches: pastPatches, ...rounding })
   const patched = blocks.slice(span.start, span.end).map((weights, i) => ({
     weights,
@@ -131,6 +144,10 @@ export async function oracleBackward(
   return { input: Float64Array.from(gradient), blocks: gradients }
 }
 
+export function withoutScales(patch: PatchWeights): PatchWeights {
+  return { ...patch, scales: [] }
+}
+
 function pastCaches(hidden: Floats, blocks: readonly BlockWeights[], config: ModelConfig): KeyValueCache[] {
   let x = hidden
   return blocks.map((weights) => {
@@ -140,7 +157,7 @@ function pastCaches(hidden: Floats, blocks: readonly BlockWeights[], config: Mod
   })
 }
 
-function scalesOf(patches: readonly PatchWeights[], block: number): BlockScales {
+export function scalesOf(patches: readonly PatchWeights[], block: number): BlockScales {
   const scales: Partial<Record<keyof BlockScales, Float64Array>> = {}
   for (const { target, values } of patches.flatMap((patch) => patch.scales).filter((scale) => scale.block === block)) {
     const before = scales[target]

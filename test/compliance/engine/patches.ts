@@ -10,6 +10,7 @@ import {
   outputOf,
   randomDelta,
   randomEndsPatch,
+  randomFactors,
   randomPatch,
   randomScale,
   shapes,
@@ -54,6 +55,24 @@ function describeBlockPatches({ loadSpan, expectClose }: EngineUnderTest): void 
       const expected = await oracle(model, someTokens, { patches: [patch] })
       const session = runner.openSession({ maxLength: 9, patches: [await runner.loadPatch(patch)] })
       expectClose(await forwardInParts(session, inputOf(expected), [7, 1, 1]), outputOf(expected))
+    }
+  })
+
+  it('adds the product of two factors to any matrix of a block, alone and beside entries of it', async () => {
+    const config = tinyConfig({ blockCount: 2 })
+    const model = randomModel(config, 65)
+    const runner = await loadSpan(model)
+    const matrices = blockTensors(config, 1).filter(({ shape }) => shape.length === 2)
+    for (const [i, { name }] of matrices.entries()) {
+      const factors = [randomFactors(config, name, [1, 3, 8, 17][i % 4] as number, i)]
+      for (const deltas of [[], [randomDelta(config, name, i)]]) {
+        const patch: PatchWeights = { deltas, scales: [], factors }
+        const expected = await oracle(model, someTokens, { patches: [patch] })
+        const loaded = await runner.loadPatch(patch)
+        expect(loaded.weightBytes).toBeGreaterThan(4 * (factors[0]?.left.length ?? 0))
+        const session = runner.openSession({ maxLength: 9, patches: [loaded] })
+        expectClose(await forwardInParts(session, inputOf(expected), [7, 1, 1]), outputOf(expected))
+      }
     }
   })
 
@@ -112,10 +131,11 @@ function describeCombinations({ loadSpan, expectClose }: EngineUnderTest): void 
     const model = randomModel(config, 56)
     const [a, b] = [randomPatch(config, 3), randomPatch(config, 4)]
     const scalesOnly = { deltas: [], scales: randomPatch(config, 5).scales }
-    const choices = [[], [a], [b], [a, b], [scalesOnly], []] as const
+    const factorsOnly = { deltas: [], scales: [], factors: randomPatch(config, 6).factors ?? [] }
+    const choices = [[], [a], [b], [a, b], [scalesOnly], [factorsOnly], [b, factorsOnly], []] as const
     const runner = await loadSpan(model)
     const loaded = new Map<PatchWeights, Awaited<ReturnType<typeof runner.loadPatch>>>()
-    for (const patch of [a, b, scalesOnly]) loaded.set(patch, await runner.loadPatch(patch))
+    for (const patch of [a, b, scalesOnly, factorsOnly]) loaded.set(patch, await runner.loadPatch(patch))
     const expected = await Promise.all(choices.map((patches) => oracle(model, someTokens, { patches })))
     const sessions = choices.map((patches) =>
       runner.openSession({ maxLength: 9, patches: patches.flatMap((patch) => loaded.get(patch) ?? []) }),
@@ -140,7 +160,7 @@ function describeLifeOfPatches({ loadSpan, expectClose }: EngineUnderTest): void
     const config = tinyConfig()
     const model = randomModel(config, 57)
     const patch = randomPatch(config, 6)
-    const everywhere = { deltas: [...patch.deltas, ...randomEndsPatch(config, 6).deltas], scales: patch.scales }
+    const everywhere = { ...patch, deltas: [...patch.deltas, ...randomEndsPatch(config, 6).deltas] }
     const expected = await oracle(model, someTokens, { patches: [patch] })
     const part = await loadSpan(model, { span: { start: 1, end: 2 } })
     const [small, large] = [await part.loadPatch(everywhere), await (await loadSpan(model)).loadPatch(everywhere)]
@@ -159,6 +179,7 @@ function describeLifeOfPatches({ loadSpan, expectClose }: EngineUnderTest): void
     const runner = await loadSpan(model)
     const loaded = await runner.loadPatch(patch)
     for (const { values } of [...patch.deltas, ...patch.scales]) values.fill(1000)
+    for (const { left, right } of patch.factors ?? []) for (const values of [left, right]) values.fill(1000)
     const session = runner.openSession({ maxLength: 9, patches: [loaded] })
     expectClose(await session.forward(inputOf(expected)), outputOf(expected))
   })
@@ -223,7 +244,7 @@ function describeEndsPatches({ loadEnds, expectClose }: EngineUnderTest): void {
     const outside = await ends.loadPatch(inBlocks)
     expect(outside.weightBytes).toBe(0)
     const loaded = await Promise.all(
-      [{ deltas: [...a.deltas, ...inBlocks.deltas], scales: inBlocks.scales }, b].map((patch) => ends.loadPatch(patch)),
+      [{ ...inBlocks, deltas: [...a.deltas, ...inBlocks.deltas] }, b].map((patch) => ends.loadPatch(patch)),
     )
     const patches = [...loaded, outside]
     expectClose(await ends.embed(someTokens, { patches }), expected.hidden[0] as Float64Array)
@@ -252,9 +273,15 @@ function describeMismatches({ loadSpan, loadEnds }: EngineUnderTest): void {
     deltas: [],
     scales: [{ block, target, values }],
   })
-  const twice = ({ deltas, scales }: PatchWeights) => ({
+  const twice = ({ deltas, scales, factors = [] }: PatchWeights) => ({
     deltas: [...deltas, ...deltas],
     scales: [...scales, ...scales],
+    factors: [...factors, ...factors],
+  })
+  const factor = (tensor: string, rank: number, left: number, right: number, value = 1): PatchWeights => ({
+    deltas: [],
+    scales: [],
+    factors: [{ tensor, rank, left: new Float32Array(left).fill(value), right: new Float32Array(right).fill(value) }],
   })
   const bad: Readonly<Record<string, PatchWeights>> = {
     'a tensor nobody has': delta('model.layers.0.self_attn.z_proj.weight', [0], [1]),
@@ -273,6 +300,15 @@ function describeMismatches({ loadSpan, loadEnds }: EngineUnderTest): void {
     'a scale of half a block': scale(0.5, 'key', new Float32Array(32)),
     'a scale of another length': scale(0, 'value', new Float32Array(31)),
     'an infinite scale': scale(2, 'feedForward', new Float32Array(48).fill(Number.POSITIVE_INFINITY)),
+    'factors of a tensor nobody has': factor('model.layers.0.self_attn.z_proj.weight', 1, 64, 32),
+    'factors of the embedding': factor(tensorNames.embedding, 1, 40, 32),
+    'factors of a norm': factor(tensorNames.block(0).attentionNorm, 1, 32, 1),
+    'factors of no rank': factor(query, 0, 0, 0),
+    'factors of half a rank': factor(query, 1.5, 96, 48),
+    'a left factor of another length': factor(query, 2, 64, 64),
+    'a right factor of another length': factor(query, 2, 128, 32),
+    'a factor that is no number': factor(query, 1, 64, 32, Number.NaN),
+    'factors twice': twice(factor(query, 1, 64, 32)),
     'a scale twice': twice(scale(1, 'value', new Float32Array(32))),
   }
 

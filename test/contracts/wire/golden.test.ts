@@ -15,6 +15,15 @@ import { decodeMessage } from '#contracts/wire/cbor.ts'
 import { decodeAnswer, decodeQuestion } from '#contracts/wire/directory/messages.ts'
 import { decodeClientControl, decodeHostControl } from '#contracts/wire/inference/messages.ts'
 import { decodeTensor } from '#contracts/wire/inference/tensor.ts'
+import {
+  announcementSchema,
+  announcementSigningBytes,
+  decodeSignedAnnouncement,
+  encodeAnnouncement,
+  encodeSignedAnnouncement,
+} from '#contracts/wire/patches/announce.ts'
+import { decodePatchAnswer, decodePatchQuestion } from '#contracts/wire/patches/directory.ts'
+import { decodeFetchAnswer, decodeFetchRequest } from '#contracts/wire/patches/fetch.ts'
 import * as examples from './examples.ts'
 
 function golden(name: string): Uint8Array {
@@ -36,6 +45,23 @@ const meanings: Readonly<Record<string, readonly [(bytes: Uint8Array) => unknown
   'inference-refused': [decodeHostControl, examples.exampleRefused],
   'inference-error': [decodeHostControl, examples.exampleError],
   'inference-tensor': [(bytes) => decodeTensor(bytes, examples.exampleSession), examples.exampleTensor],
+  'patch-announcement': [
+    (bytes) => decodeMessage(announcementSchema, bytes, 'announcement'),
+    examples.exampleAnnouncement,
+  ],
+  'patch-directory-question-all': [decodePatchQuestion, { type: 'patches?', baseDigest: null, digest: null }],
+  'patch-directory-question-base': [
+    decodePatchQuestion,
+    { type: 'patches?', baseDigest: examples.exampleDigest, digest: null },
+  ],
+  'patch-directory-question-patch': [
+    decodePatchQuestion,
+    { type: 'patches?', baseDigest: null, digest: examples.exampleDigest },
+  ],
+  'patch-directory-answer': [decodePatchAnswer, { type: 'patches', announcements: examples.examplePatchAnnouncements }],
+  'patch-fetch-request': [decodeFetchRequest, { type: 'bytes?', ...examples.exampleRange }],
+  'patch-fetch-bytes': [decodeFetchAnswer, { type: 'bytes' }],
+  'patch-fetch-refused': [decodeFetchAnswer, { type: 'refused', reason: 'busy' }],
 }
 
 describe('the bytes of every message', () => {
@@ -59,5 +85,20 @@ describe('the bytes of every message', () => {
     expect(signed.message).toEqual(examples.exampleOffer)
     const verifier = createSignatureVerifier()
     expect(await verifier.verify(identity.peerId, offerSigningBytes(signed.payload), signed.signature)).toBe(true)
+  })
+
+  it('of a signed announcement are the payload and an Ed25519 signature over domain and payload', async () => {
+    const seed = Uint8Array.from({ length: 32 }, (_, index) => index)
+    const identity = identityOf(await generateKeyPairFromSeed('Ed25519', seed))
+    const payload = encodeAnnouncement(examples.exampleAnnouncement)
+    const signature = await identity.sign(announcementSigningBytes(payload))
+    expect(encodeSignedAnnouncement(payload, signature)).toEqual(golden('patch-signed-announcement'))
+
+    const signed = decodeSignedAnnouncement(golden('patch-signed-announcement'))
+    expect(signed.message).toEqual(examples.exampleAnnouncement)
+    const verifier = createSignatureVerifier()
+    expect(await verifier.verify(identity.peerId, announcementSigningBytes(signed.payload), signed.signature)).toBe(
+      true,
+    )
   })
 })

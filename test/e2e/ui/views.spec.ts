@@ -2,17 +2,21 @@
  * Every screen in every situation, on an in-memory node, under the content security policy that the shells send: seen by
  * axe in light and dark, worked by keyboard alone, fed hostile text, and squeezed to 320 pixels.
  */
-import { AxeBuilder } from '@axe-core/playwright'
 import { expect, type Page, test } from '@playwright/test'
 import { contentSecurityPolicy } from '#app/content-security-policy.ts'
 import { type ScenarioName, scenarioNames } from '#test/fakes/in-memory-node-scenarios.ts'
+import {
+  expectAccessible,
+  expectNoSidewaysScroll,
+  guard,
+  open,
+  type Screen,
+  screens,
+  settled,
+  titles,
+} from './views-page.ts'
 
-type Screen = 'dashboard' | 'chat' | 'ledger'
-
-const screens: readonly Screen[] = ['dashboard', 'chat', 'ledger']
-const titles: Readonly<Record<Screen, string>> = { dashboard: 'Dashboard', chat: 'Chat', ledger: 'Ledger' }
-
-/** Situations that look alike on the other two screens are checked on the one they change. */
+/** Situations that look alike on the other screens are checked on the one they change. */
 const onlyOn: Partial<Record<ScenarioName, readonly Screen[]>> = {
   starting: ['dashboard', 'chat'],
   paused: ['dashboard', 'chat'],
@@ -30,64 +34,12 @@ const onlyOn: Partial<Record<ScenarioName, readonly Screen[]>> = {
   'short-of-memory': ['dashboard'],
   'many-peers': ['dashboard'],
   failover: ['chat'],
+  careless: ['train'],
+  unreadable: ['train'],
+  cramped: ['patches'],
   'lost-blocks': ['chat'],
   'broken-ledger': ['ledger'],
   'old-version': ['dashboard'],
-}
-
-/** What must never happen on any page: broken policy, errors, requests to elsewhere. */
-async function guard(page: Page): Promise<{ complaints: string[] }> {
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(`console: ${message.text()}`)
-  })
-  page.on('request', (request) => {
-    if (!request.url().startsWith('http://127.0.0.1:5174/')) complaints.push(`request: ${request.url()}`)
-  })
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog: ${dialog.message()}`)
-    void dialog.dismiss()
-  })
-  await page.exposeFunction('complain', (what: string) => complaints.push(what))
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => {
-      const { complain } = window as unknown as { complain: (what: string) => void }
-      complain(`policy: ${event.violatedDirective} ${event.blockedURI}`)
-    })
-  })
-  return { complaints }
-}
-
-async function open(page: Page, screen: Screen, scenario: ScenarioName, pace = 2): Promise<void> {
-  await page.goto(`/?scenario=${scenario}&pace=${pace}#/${screen}`)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-}
-
-/** Nothing is still being asked for: what is on the page is what the situation shows. */
-async function settled(page: Page, scenario: ScenarioName): Promise<void> {
-  if (scenario === 'silent') await expect(page.getByTestId('loading').first()).toBeVisible()
-  else await expect(page.getByTestId('loading')).toHaveCount(0)
-}
-
-async function expectAccessible(page: Page, rules?: string[]): Promise<void> {
-  const axe = new AxeBuilder({ page }).withTags([
-    'wcag2a',
-    'wcag2aa',
-    'wcag21a',
-    'wcag21aa',
-    'wcag22aa',
-    'best-practice',
-  ])
-  // Without legacy mode axe opens a second page for each run.
-  const { violations } = await (rules === undefined ? axe : axe.withRules(rules)).setLegacyMode().analyze()
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(' ')).join(' | ')}`)
-  expect(found).toEqual([])
-}
-
-async function expectNoSidewaysScroll(page: Page): Promise<void> {
-  const width = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-  expect(width).toBe(0)
 }
 
 async function generate(page: Page, prompt: string): Promise<void> {
@@ -121,7 +73,7 @@ for (const scenario of scenarioNames) {
 }
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`the three screens in ${colorScheme} are written to the test output`, async ({ page }) => {
+  test(`the screens in ${colorScheme} are written to the test output`, async ({ page }) => {
     await page.emulateMedia({ colorScheme })
     for (const screen of screens) {
       await open(page, screen, screen === 'chat' ? 'failover' : 'hosting')
@@ -162,7 +114,7 @@ test('everything can be done by keyboard: navigate, generate, stop, pause, resum
   await page.keyboard.press('Alt+Shift+P')
   await expect(page.getByTestId('state')).toHaveText(/Giving/)
 
-  await page.keyboard.press('Control+3')
+  await page.keyboard.press('Control+5')
   await expect(page.getByRole('heading', { level: 1, name: 'Ledger' })).toBeFocused()
   await expect(page.getByTestId('ledger-row').first()).toBeVisible()
   for (let presses = 0; presses < 6; presses += 1) {
@@ -342,7 +294,7 @@ test('the ledger pages, filters, and grows while it is open', async ({ page }) =
   await page.keyboard.press('Alt+2')
   await generate(page, 'Once')
   await expect(page.getByTestId('phase')).toHaveText(/Finished/)
-  await page.keyboard.press('Alt+3')
+  await page.keyboard.press('Alt+5')
   await expect(page.getByTestId('ledger-row')).toHaveCount(102)
   await page.getByRole('button', { name: 'Served' }).click()
   await expect(page.getByRole('cell', { name: 'Used', exact: true })).toHaveCount(0)

@@ -4,18 +4,28 @@ import {
   applyEvent,
   askToStop,
   type ChatRun,
+  groupRuns,
   isLive,
+  queueRun,
   remotePeers,
   startRun,
   stopRun,
 } from '#renderer/state/chat-run.ts'
-import { failoverInWords, phaseInWords } from '#renderer/text/chat.ts'
+import { failoverInWords, madeBy, phaseInWords } from '#renderer/text/chat.ts'
 
 const mine: Hop = { peerId: 'me', nodeName: 'mill', local: true, span: { start: 0, end: 2 } }
 const otter: Hop = { peerId: 'peer-otter', nodeName: 'otter', local: false, span: { start: 2, end: 4 } }
 const finch: Hop = { peerId: 'peer-finch', nodeName: 'finch', local: false, span: { start: 2, end: 4 } }
 
-const begun = startRun({ id: 1, startedAtMs: 0, modelName: 'seedling', prompt: 'Once', maxTokens: 8 })
+const begun = startRun({
+  id: 1,
+  startedAtMs: 0,
+  modelName: 'seedling',
+  prompt: 'Once',
+  maxTokens: 8,
+  patches: [],
+  pair: null,
+})
 const route: GenerateEvent = { type: 'route', hops: [mine, otter], lostPeerId: null }
 const text = (words: string, tokens: number): GenerateEvent => ({ type: 'text', text: words, tokens })
 const missing: GenerateEvent = { type: 'error', code: 'missing-blocks', params: { blocks: '2:4' }, tokens: 2, hops: [] }
@@ -75,5 +85,19 @@ describe('a run', () => {
     })
     expect(phaseInWords(play([end(8)]))).toContain('the length you asked for')
     expect(phaseInWords(play([end(5)]))).toContain('as long as the model can hold')
+  })
+
+  test('the two texts of a comparison stand together, the model alone first', () => {
+    const init = { startedAtMs: 0, modelName: 'seedling', prompt: '', maxTokens: 8 }
+    const alone = startRun({ ...init, id: 2, patches: [], pair: 2 })
+    const patched = queueRun({ ...init, id: 3, patches: ['Whale songs'], pair: 2 })
+    expect(groupRuns([patched, alone, begun])).toEqual([
+      { key: 2, runs: [alone, patched] },
+      { key: 1, runs: [begun] },
+    ])
+    expect(isLive(patched)).toBe(true)
+    expect(phaseInWords(patched)).toBe('Waits for the text without patches')
+    expect(madeBy(patched)).toBe('seedling with Whale songs')
+    expect(madeBy(alone)).toBe('seedling alone')
   })
 })

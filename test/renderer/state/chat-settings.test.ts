@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { generateRequestSchema } from '#contracts/api/chat.ts'
-import { defaultSettings, readSettings } from '#renderer/state/chat-settings.ts'
+import { defaultSettings, pairOf, readSettings } from '#renderer/state/chat-settings.ts'
 import { settingFields, settingsSummary } from '#renderer/text/chat-settings.ts'
 
 describe('the settings form', () => {
@@ -48,5 +48,14 @@ describe('the settings form', () => {
       'topP',
     ])
     expect(settingsSummary({ ...defaultSettings, seed: '7' })).toBe('up to 128 tokens, temperature 0.8, seed 7')
+  })
+
+  test('a comparison asks twice for the same, with one seed, once without patches', () => {
+    const request = generateRequestSchema.parse({ prompt: 'Once', maxTokens: 8, patches: ['a'.repeat(64)] })
+    const { base, patched } = pairOf(request, 77)
+    expect(patched).toEqual({ ...request, sampling: { ...request.sampling, seed: 77 } })
+    expect(base).toEqual({ ...patched, patches: [] })
+    const given = { ...request, sampling: { ...request.sampling, seed: 5 } }
+    expect(pairOf(given, 77).base.sampling.seed).toBe(5)
   })
 })

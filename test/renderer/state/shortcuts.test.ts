@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { screenOf } from '#renderer/state/route.svelte.ts'
+import { addressOf, hrefOf } from '#renderer/state/route.svelte.ts'
 import { type Keys, shortcutLines, shortcutOf } from '#renderer/state/shortcuts.ts'
 
 const none: Keys = { key: '', code: '', ctrlKey: false, metaKey: false, altKey: false, shiftKey: false }
@@ -37,12 +37,20 @@ describe('shortcuts', () => {
 
 describe('routes', () => {
   test('an address that names no screen opens the dashboard', () => {
-    expect(['#/ledger', '#chat', '', '#/../etc', '#main'].map(screenOf)).toEqual([
+    const hashes = ['#/ledger', '#chat', '', '#/../etc', '#main']
+    expect(hashes.map((hash) => addressOf(hash).screen)).toEqual([
       'ledger',
       'chat',
       'dashboard',
       'dashboard',
       'dashboard',
     ])
+  })
+
+  test('an address says what of the screen is shown, and is made the same way', () => {
+    expect(addressOf('#/patches/abc/def')).toEqual({ screen: 'patches', rest: ['abc', 'def'] })
+    expect(addressOf('#/train/')).toEqual({ screen: 'train', rest: [] })
+    expect(hrefOf('train', 'new')).toBe('#/train/new')
+    expect(addressOf(hrefOf('train', 'new'))).toEqual({ screen: 'train', rest: ['new'] })
   })
 })

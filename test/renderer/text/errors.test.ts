@@ -16,6 +16,11 @@ const parameters = [
   'sequence',
   'port',
   'neededBytes',
+  'patch',
+  'expected',
+  'actual',
+  'run',
+  'state',
 ]
 const value = fc.oneof(fc.string(), fc.double(), fc.boolean(), fc.array(fc.nat(), { maxLength: 3 }))
 

@@ -10,9 +10,14 @@ import {
   formatCount,
   formatDateTime,
   formatDuration,
+  formatInterval,
+  formatLoss,
+  formatNumber,
   formatPercent,
   formatPlural,
   formatRate,
+  formatShare,
+  formatSmall,
   formatSpans,
   formatWhen,
   shortPeerId,
@@ -27,7 +32,15 @@ const anyNumber = fc.oneof(
 describe('formatting', () => {
   test('never shows NaN, undefined, null, Infinity or nothing, whatever the number', () => {
     const formats = [formatCount, formatBytes, formatRate, formatPercent, formatDuration, formatClock]
-    const all = [...formats, formatDateTime, (value: number) => formatPlural(value, 'token')]
+    const all = [
+      ...formats,
+      formatNumber,
+      formatSmall,
+      formatLoss,
+      formatShare,
+      formatDateTime,
+      (value: number) => formatPlural(value, 'token'),
+    ]
     fc.assert(
       fc.property(anyNumber, fc.nat(2_000_000_000_000), (value, nowMs) => {
         const shown = all.map((format) => format(value as number))
@@ -115,5 +128,13 @@ describe('text from others', () => {
     expect(shortPeerId('12D3KooWabcdefghijklmnop')).toBe('…ijklmnop')
     expect(displayPeer({ nodeName: '\u200b\u202e', peerId: '12D3KooWabcdefghijklmnop' })).toBe('…ijklmnop')
     expect(displayPeer({ nodeName: 'amber-otter', peerId: '12D3' })).toBe('amber-otter')
+  })
+
+  test('measures may be below zero, rates may be tiny, losses line up, intervals say from where to where', () => {
+    expect([4.7912, 0.0312, -0.1523, 0, -0.0001].map(formatNumber)).toEqual(['4.79', '0.0312', '−0.152', '0', '0'])
+    expect([3e-4, 0.001, 1.5e-5].map(formatSmall)).toEqual(['0.0003', '0.001', '0.000015'])
+    expect([4.1, 4.797, 12].map(formatLoss)).toEqual(['4.10', '4.80', '12.00'])
+    expect([0.005, 0.0156, 1].map(formatShare)).toEqual(['0.5 %', '1.56 %', '100 %'])
+    expect(formatInterval({ mean: -0.15, low: -0.17, high: 0.01 })).toBe('−0.15 (−0.17 to 0.01)')
   })
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createRandom, xoshiro128 } from '#core/generation/random.ts'
+import { createRandom, xoshiro128 } from '#core/numerics/random.ts'
 
 /** The published algorithm on 64-bit integers, as an independent oracle. */
 function referenceOutputs(state: bigint[], count: number): number[] {
