@@ -35,8 +35,8 @@ export default defineConfig({
     },
   },
   projects: [
-    { name: 'views', testMatch: 'views.spec.ts' },
-    { name: 'node', testMatch: 'node.spec.ts', timeout: 120_000 },
+    { name: 'views', testMatch: /\/views[^/]*\.spec\.ts$/ },
+    { name: 'node', testMatch: /\/(node|train)\.spec\.ts$/, timeout: 120_000 },
   ],
   ...(needsViews && {
     webServer: {

@@ -29,8 +29,9 @@ export function layCloth(tensors: readonly TensorChange[], blockCount: number | 
   const roles = [...new Set(inside.map(({ place }) => place.role))]
   const blocks = Math.max(blockCount ?? 0, ...inside.map(({ place }) => (place.block ?? 0) + 1), 0)
   const darkest = Math.max(...placed.map(({ share }) => share), 0)
+  // By the root: one tensor that changes as a whole must not make all others look alike.
   const shadeOf = (share: number) =>
-    share === 0 || darkest === 0 ? 0 : Math.max(1, Math.round((share / darkest) * shades))
+    share === 0 || darkest === 0 ? 0 : Math.max(1, Math.round(Math.sqrt(share / darkest) * shades))
   return {
     columns: blocks + (outside.length > 0 ? 1 : 0),
     rows: Math.max(roles.length, outside.length, 1),

@@ -174,7 +174,7 @@ export function createInMemoryPatchLibrary(
       return describe(found)
     },
     async add(pieces, { where, signal }) {
-      const bytes = new Uint8Array(Buffer.concat(await Array.fromAsync(pieces)))
+      const bytes = await gathered(pieces)
       signal?.throwIfAborted()
       const head = await verifyPatchHead(bytes.subarray(0, headLengthOf(bytes)), verifier)
       await check(bytes)
@@ -236,4 +236,10 @@ export function createInMemoryPatchLibrary(
     },
     async close() {},
   }
+}
+
+async function gathered(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = []
+  for await (const piece of pieces) all.push(piece)
+  return new Uint8Array(Buffer.concat(all))
 }

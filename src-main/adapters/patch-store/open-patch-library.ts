@@ -118,7 +118,8 @@ export async function openPatchLibrary(init: PatchLibraryInit): Promise<PatchLib
       usage: async () => ({ bytes: rows.usedBytes(), quotaBytes }),
       follows: async () => rows.follows(),
       async follow(peerId, name) {
-        if (rows.follows().length >= maximumFollows) {
+        const others = rows.follows().filter((follow) => follow.peerId !== peerId)
+        if (others.length >= maximumFollows) {
           throw new InvalidInputError('peerId', `at most ${maximumFollows} are followed`)
         }
         rows.follow(peerId, name)

@@ -35,6 +35,8 @@ export function openRunStore({ file, directory, onDamage }: RunStoreInit): OpenR
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const database = openRunsDatabase(file)
   const statements = naming(file, () => prepare(database))
+  /** By this process: theirs is the time until their run is listed. */
+  const made = new Set<string>()
   const folderOf = (id: string) => join(directory, checkedId(id))
 
   async function use<T>(work: () => T): Promise<T> {
@@ -76,6 +78,7 @@ export function openRunStore({ file, directory, onDamage }: RunStoreInit): OpenR
     loadCheckpoint: async (id) => createCheckpointFiles(folderOf(id)).load(),
     async directory(id) {
       const folder = folderOf(id)
+      made.add(id)
       await namingStorage(folder, () => mkdir(folder, { recursive: true, mode: 0o700 }))
       return folder
     },
@@ -87,7 +90,7 @@ export function openRunStore({ file, directory, onDamage }: RunStoreInit): OpenR
     async sweep() {
       const known = new Set(statements.ids.all())
       const names = await namingStorage(directory, () => readdir(directory))
-      for (const name of names) if (idForm.test(name) && !known.has(name)) await clear(name)
+      for (const name of names) if (idForm.test(name) && !known.has(name) && !made.has(name)) await clear(name)
     },
     async close() {
       database.close()

@@ -25,6 +25,7 @@ export async function readData(
     ...rest,
     ...(signal && { signal }),
     tokenizer: await model.tokenizer(),
+    note: (await model.trainingNote?.()) ?? null,
     sequenceLength: Math.min(sequenceLength ?? contextLength, contextLength),
   })
 }

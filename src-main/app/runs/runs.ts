@@ -223,26 +223,30 @@ export function createRuns(components: RunsComponents): Runs {
     return transition === 'remove' ? null : summaryOf(await find(stored.id))
   }
 
+  /** Oldest first. Whoever was quick may have added runs already. */
+  async function takeUp(): Promise<void> {
+    const all = await store.list()
+    for (const { id, state } of all) if (state.kind === 'finished') await store.clear(id)
+    for (const stored of all.toReversed()) {
+      if (isUnfinished(stored.state) && !liveRun(stored.id)) await enqueue(take(stored, { crashed: true }))
+    }
+  }
+
   return {
-    async start() {
-      const all = await store.list()
-      for (const { id, state } of all) if (state.kind === 'finished') await store.clear(id)
-      for (const stored of all.toReversed()) {
-        if (isUnfinished(stored.state)) await enqueue(take(stored, { crashed: true }))
-      }
-    },
+    start: () => actions.add(takeUp),
     async stop() {
       stopping.abort()
       await working
       broadcast.stop()
     },
-    async add(id, plan) {
-      const stored: StoredRun = { id, plan, state: preparing, progress: null, probes: [], result: null, seconds: 0 }
-      await store.create(stored)
-      await enqueue(take(stored))
-      broadcast.changed()
-      return summaryOf(await find(id))
-    },
+    add: (id, plan) =>
+      actions.add(async () => {
+        const stored: StoredRun = { id, plan, state: preparing, progress: null, probes: [], result: null, seconds: 0 }
+        await store.create(stored)
+        await enqueue(take(stored))
+        broadcast.changed()
+        return summaryOf(await find(id))
+      }),
     async list() {
       return (await store.list()).map((stored) => summaryOf(liveRun(stored.id)?.record.now() ?? stored))
     },

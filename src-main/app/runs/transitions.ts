@@ -41,8 +41,3 @@ export function transitionFor(
 export function isUnfinished({ kind }: RunState): boolean {
   return kind === 'waiting' || kind === 'running'
 }
-
-/** Those that nothing changes any more unless somebody asks for it. */
-export function isAtRest(state: RunState): boolean {
-  return !isUnfinished(state)
-}

@@ -12,6 +12,8 @@ import { kadProtocol, type SwarmNode } from '#adapters/libp2p/node.ts'
 import { announceProtocol, encodeOffer, encodeSignedOffer } from '#contracts/wire/announce/messages.ts'
 import { directoryProtocol, encodeAnswer, encodeQuestion } from '#contracts/wire/directory/messages.ts'
 import { inferenceProtocol } from '#contracts/wire/inference/messages.ts'
+import { patchDirectoryProtocol } from '#contracts/wire/patches/directory.ts'
+import { patchFetchProtocol } from '#contracts/wire/patches/fetch.ts'
 import { createLibp2pHarness, type Libp2pHarness } from './harness.ts'
 import { offerBy, signedBy, testModel } from './offers.ts'
 import {
@@ -31,11 +33,16 @@ const meshProtocol = '/meshsub/1.2.0'
 const everyProtocol = [
   directoryProtocol,
   inferenceProtocol,
+  patchDirectoryProtocol,
+  patchFetchProtocol,
   meshProtocol,
   kadProtocol,
   '/ipfs/id/1.0.0',
   '/ipfs/ping/1.0.0',
 ]
+const framedProtocols = everyProtocol.filter(
+  (protocol) => protocol.startsWith('/quiltbee/') || protocol === meshProtocol,
+)
 const memoryLimitBytes = 64 * 1024 * 1024
 
 let harness: Libp2pHarness
@@ -125,7 +132,7 @@ describe('a host under attack', () => {
     ['nothing, two million times', [0]],
   ])('by frames of %s hangs up before it has taken them in', async (_, prefix) => {
     await expectSurvival(async () => {
-      for (const protocol of [directoryProtocol, inferenceProtocol, meshProtocol, kadProtocol]) {
+      for (const protocol of framedProtocols) {
         const stream = await rawStream(enemy, victim, protocol)
         try {
           stream.send(Uint8Array.from(prefix))
@@ -142,7 +149,7 @@ describe('a host under attack', () => {
 
   it('by frames sent a byte at a time hangs up when their time is over', async () => {
     await expectSurvival(async () => {
-      const slow = [directoryProtocol, inferenceProtocol]
+      const slow = [directoryProtocol, inferenceProtocol, patchDirectoryProtocol, patchFetchProtocol]
       const streams = await Promise.all(slow.map((protocol) => rawStream(enemy, victim, protocol)))
       for (const stream of streams) stream.send(Uint8Array.of(0xe8, 0x07))
       const drip = setInterval(() => {

@@ -75,13 +75,14 @@ describe('the store in SQLite and files', () => {
 
   test('sweeps the folders of runs that are in no list, and nothing else', async () => {
     const store = open()
-    const [listed, stray] = [aStoredRun(), aStoredRun()]
+    const [listed, stray, coming] = [aStoredRun(), aStoredRun(), aStoredRun()]
     await store.create(listed)
     await store.directory(listed.id)
-    await store.directory(stray.id)
+    await open().directory(stray.id)
+    await store.directory(coming.id)
     mkdirSync(join(folder, 'runs', 'notes'))
     await store.sweep()
-    expect(readdirSync(join(folder, 'runs')).sort()).toEqual([listed.id, 'notes'].sort())
+    expect(readdirSync(join(folder, 'runs')).sort()).toEqual([listed.id, coming.id, 'notes'].sort())
   })
 
   test('leaves a run that cannot be read out of the list, says so, and loses nothing', async () => {

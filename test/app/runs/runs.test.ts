@@ -116,6 +116,13 @@ describe('runs', () => {
     expect((await runs.show(id(1))).progress?.resumedFromStep).toBe(0)
   })
 
+  test('that were added before the node had started are carried out once', async () => {
+    const runs = open(training())
+    await Promise.all([runs.add(id(0), aPlan()), runs.start(), runs.add(id(1), aPlan())])
+    await until(runs, 1, 'finished')
+    expect(log).toEqual(['a from nothing', 'b from nothing'])
+  })
+
   test('leave the newest checkpoint alone when it is damaged, and use the one before', async () => {
     await open(trainingUpTo(7)).add(id(0), aPlan())
     await vi.waitFor(() => expect(kept.checkpoints.get(id(0))?.at(-1)?.step).toBe(6))

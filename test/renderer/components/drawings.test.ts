@@ -59,9 +59,9 @@ describe('the cloth of a patch', () => {
     expect(cloth).toMatchObject({ columns: 5, rows: 2, blocks: 4, hasOutside: true, darkest: 0.1 })
     expect(cloth.cells.map(({ column, row, shade }) => [column, row, shade])).toEqual([
       [0, 0, shades],
-      [2, 0, 3],
-      [2, 1, 1],
-      [4, 0, 1],
+      [2, 0, 4],
+      [2, 1, 2],
+      [4, 0, 2],
     ])
     expect(cloth.cells[0]?.name).toBe('block 0, feed-forward, up')
   })
