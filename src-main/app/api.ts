@@ -9,13 +9,18 @@ import { listLedger } from './ledger-list.ts'
 /** Builds the router; the transports (`@orpc/server/ws`, `/message-port`, a direct client in tests) attach to it. */
 export function createApi(node: QuiltbeeNode) {
   const api = implement(contract).use(async ({ next, path }) => {
-    try {
-      return await next()
-    } catch (error) {
-      if (error instanceof ORPCError) throw error
+    const named = (error: unknown): unknown => {
+      if (error instanceof ORPCError) return error
       const failure = failureOf(error)
       if (failure.code === 'internal') node.logger.error({ error, procedure: path.join('.') }, 'a procedure failed')
-      throw new ORPCError('FAILED', { status: 500, defined: true, data: failure, cause: error })
+      return new ORPCError('FAILED', { status: 500, defined: true, data: failure, cause: error })
+    }
+    try {
+      const result = await next()
+      const { output } = result
+      return isGenerator(output) ? { ...result, output: withFailuresNamed(output, named) } : result
+    } catch (error) {
+      throw named(error)
     }
   })
   return api.router({
@@ -92,6 +97,22 @@ export function createApi(node: QuiltbeeNode) {
       verify: api.ledger.verify.handler(({ signal }) => node.verifyLedger(signal)),
     },
   })
+}
+
+/** Event streams fail while they are read, long after the handler has returned. */
+async function* withFailuresNamed<Event>(
+  events: AsyncGenerator<Event, void, undefined>,
+  named: (error: unknown) => unknown,
+): AsyncGenerator<Event, void, undefined> {
+  try {
+    yield* events
+  } catch (error) {
+    throw named(error)
+  }
+}
+
+function isGenerator(output: unknown): output is AsyncGenerator<unknown, void, undefined> {
+  return typeof output === 'object' && output !== null && Symbol.asyncIterator in output
 }
 
 export type Api = ReturnType<typeof createApi>

@@ -117,6 +117,7 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
   const settingsChanges = createSerialQueue()
   let settling: Promise<void> = Promise.resolve()
   let resuming: Promise<void> = Promise.resolve()
+  let stopping = false
   let stopListening = (): void => {}
 
   const engines = createEngines(
@@ -156,17 +157,19 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
       settling = hosting.reconcile()
       // Blocks first: what they leave is what training may take.
       resuming = settling
-        .then(() => training.start())
+        .then(() => (stopping ? undefined : training.start()))
         .catch((error: unknown) => logger.error({ error }, 'runs could not be taken up again'))
     },
     settled: () => settling,
     async stop() {
       stopListening()
       broadcast.stop()
+      stopping = true
+      await generator.stop()
+      // A load under way is given up, and with it what waits for the load.
+      await hosting.stop()
       await resuming
       await training.stop()
-      await generator.stop()
-      await hosting.stop()
       await swarm.stop()
     },
     status,

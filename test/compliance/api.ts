@@ -157,5 +157,23 @@ export function describeApi(name: string, open: () => Promise<ApiUnderTest>): vo
       await expect(client.engine.choose({ backend: 'x'.repeat(65), format: null })).rejects.toBeInstanceOf(ORPCError)
       expect(await client.engine.overview({})).toEqual(before)
     })
+
+    test('runs and patches are listed, and those that nobody knows are named', async () => {
+      const client = await connect()
+      expect(Array.isArray(await client.training.runs())).toBe(true)
+      expect((await client.patches.list({})).usage.bytes).toBeGreaterThanOrEqual(0)
+      const run = '00000000-0000-4000-8000-000000000000'
+      await expect(client.training.show({ id: run })).rejects.toMatchObject({ data: { code: 'run-not-found' } })
+      const patch = 'ffffffff'
+      await expect(client.patches.show({ patch })).rejects.toMatchObject({ data: { code: 'patch-not-found' } })
+    })
+
+    test('a stream that fails while it is read says why, as any call does', async () => {
+      const client = await connect()
+      const read = async () => {
+        for await (const _ of await client.training.watch({ id: '00000000-0000-4000-8000-000000000000' }));
+      }
+      await expect(read()).rejects.toMatchObject({ code: 'FAILED', data: { code: 'run-not-found' } })
+    })
   })
 }

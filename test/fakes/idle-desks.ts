@@ -55,8 +55,9 @@ export function idleTraining(): NodeTraining {
       start: refuse,
       runs: async () => [],
       show: unknown,
-      watch: () => {
-        throw new Error('nothing is trained in these tests')
+      // biome-ignore lint/correctness/useYield: there is nothing to tell of
+      async *watch(id) {
+        await unknown(id)
       },
       act: unknown,
     },

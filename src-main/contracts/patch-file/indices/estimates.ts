@@ -47,19 +47,19 @@ export function estimateMarginBits(margins: Margins, entries: number): number {
   const sets =
     sumOfChoiceBits(margins.rows, columns) +
     sumOfChoiceBits(margins.columns, rows) -
-    choiceBits(rows * columns, entries)
+    sumOfChoiceBits(Uint32Array.of(entries), rows * columns)
   return 8 * coder.finish().length + Math.max(sets, 0)
 }
 
+/** log2 of the product of C(places, count), of counts that are not zero. */
 function sumOfChoiceBits(counts: Uint32Array, places: number): number {
+  const all = factorialBits(places)
   let bits = 0
-  for (let i = 0; i < counts.length; i++) if ((counts[i] as number) > 0) bits += choiceBits(places, counts[i] as number)
+  for (let i = 0; i < counts.length; i++) {
+    const count = counts[i] as number
+    if (count > 0) bits += all - factorialBits(count) - factorialBits(places - count)
+  }
   return bits
-}
-
-/** log2 C(n, k) */
-function choiceBits(n: number, k: number): number {
-  return factorialBits(n) - factorialBits(k) - factorialBits(n - k)
 }
 
 /** log2 n! by Stirling. */

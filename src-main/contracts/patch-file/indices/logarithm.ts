@@ -12,10 +12,9 @@ export function logarithm(value: number): number {
   return 8 * octave + step
 }
 
-/** log2 of an integer from 1 on to about ten digits, by sums and products alone: atanh's series about the octave's middle. */
+/** log2 of an integer from 1 to 2^53 to about ten digits, by sums and products alone: atanh's series about the octave's middle. */
 export function binaryLogarithm(value: number): number {
-  let octave = 0
-  while (2 ** (octave + 1) <= value) octave++
+  const octave = value < 2 ** 32 ? 31 - Math.clz32(value) : 63 - Math.clz32(value / 2 ** 32)
   const fraction = value / 2 ** octave
   const ratio = (fraction - Math.SQRT2) / (fraction + Math.SQRT2)
   const square = ratio * ratio
