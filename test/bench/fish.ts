@@ -13,10 +13,11 @@ import { installPeers } from './engine/peers.ts'
 import { openSeedling } from './engine/seedling.ts'
 import { type CellResult, type CellSpec, createCells } from './fish/cell.ts'
 import { type Method, maskMethods, ratesFor } from './fish/methods.ts'
+import { writeOwnText } from './fish/own-text.ts'
 import { type Domain, domains, readTexts } from './fish/texts.ts'
 import { progress, report } from './report.ts'
 
-type Configuration = Pick<CellSpec, 'domain' | 'method' | 'keepRatio' | 'protectedShare'>
+type Configuration = Pick<CellSpec, 'domain' | 'method' | 'keepRatio' | 'protectedShare' | 'ownText'>
 export interface Summary extends Configuration {
   readonly learningRate: number
   readonly cells: readonly CellResult[]
@@ -32,7 +33,14 @@ const { values: options } = parseArgs({
 installPeers()
 const model = await openSeedling(join(tmpdir(), 'quiltbee-bench-fish-none'))
 const texts = await readTexts(model)
-const cells = createCells({ engine: createTrainingEngine(), model, texts }, { threads: Number(options.threads) })
+const engine = createTrainingEngine()
+const threads = Number(options.threads)
+let written: ReturnType<typeof writeOwnText> | null = null
+const ownText = () => {
+  written ??= writeOwnText(engine, model, threads)
+  return written
+}
+const cells = createCells({ engine, model, texts, ownText }, { threads })
 
 const summaries: Summary[] = []
 for (const domain of domains.filter((one) => options.domain === undefined || one === options.domain)) {
@@ -51,7 +59,8 @@ function configurationsOf(domain: Domain): Configuration[] {
   const whole = (['full', 'lora', 'ia3'] as const).map((method) => plain(method, 1))
   const masks = sizes.flatMap((keepRatio) => maskMethods.map((method) => plain(method, keepRatio)))
   const guarded = [0.125, 0.25].map((protectedShare) => ({ ...plain('default', 0.005), protectedShare }))
-  if (domain === 'moby-dick') return [...whole, ...masks, ...guarded]
+  const byItself = guarded.map((configuration) => ({ ...configuration, ownText: true }) as const)
+  if (domain === 'moby-dick') return [...whole, ...masks, ...guarded, ...byItself]
   const some = masks.filter(
     ({ method, keepRatio }) => keepRatio !== 0.001 && ['default', 'fish', 'random'].includes(method),
   )
@@ -60,10 +69,8 @@ function configurationsOf(domain: Domain): Configuration[] {
 
 /** The rate of the best validation gain at the first seed; a list whose end is best is made longer. */
 async function measure(configuration: Configuration): Promise<Summary> {
-  const learningRate =
-    configuration.protectedShare > 0
-      ? await rateOf({ ...configuration, protectedShare: 0 })
-      : await rateOf(configuration)
+  const { ownText: _, ...unguarded } = configuration
+  const learningRate = await rateOf({ ...unguarded, protectedShare: 0 })
   const runs: CellResult[] = []
   for (const seed of seeds) runs.push(await cells.run({ ...configuration, learningRate, seed }))
   return { ...configuration, learningRate, cells: runs }
@@ -93,7 +100,20 @@ function figures(): Record<string, number> {
   const gain = (method: Method, keepRatio: number, domain: Domain = 'moby-dick') =>
     mean(find({ domain, method, keepRatio, protectedShare: 0 }), 'gain')
   const plain = find({ domain: 'moby-dick', method: 'default', keepRatio: 0.005, protectedShare: 0 })
-  const guarded = find({ domain: 'moby-dick', method: 'default', keepRatio: 0.005, protectedShare: 0.25 })
+  const guarded = find({
+    domain: 'moby-dick',
+    method: 'default',
+    keepRatio: 0.005,
+    protectedShare: 0.25,
+    ownText: undefined,
+  })
+  const byItself = find({
+    domain: 'moby-dick',
+    method: 'default',
+    keepRatio: 0.005,
+    protectedShare: 0.25,
+    ownText: true,
+  })
   return {
     fish_over_random_gain: gain('default', 0.005) / gain('random', 0.005),
     fish05_over_full: gain('default', 0.005) / gain('full', 1),
@@ -105,12 +125,14 @@ function figures(): Record<string, number> {
     forgotten: mean(plain, 'forgotten'),
     protected_forgotten_ratio: mean(guarded, 'forgotten') / mean(plain, 'forgotten'),
     protected_gain_ratio: mean(guarded, 'gain') / mean(plain, 'gain'),
+    own_text_forgotten_ratio: mean(byItself, 'forgotten') / mean(plain, 'forgotten'),
+    own_text_gain_ratio: mean(byItself, 'gain') / mean(plain, 'gain'),
     int8_gain_lost: 1 - roundedGain(plain, 'int8') / mean(plain, 'gain'),
     bfloat16_gain_lost: 1 - roundedGain(plain, 'bfloat16') / mean(plain, 'gain'),
   }
 }
 
-function find(wanted: Configuration): Summary {
+function find(wanted: Omit<Configuration, 'ownText'> & { readonly ownText?: true | undefined }): Summary {
   const matches = (one: Summary) => Object.entries(wanted).every(([key, value]) => one[key as keyof Summary] === value)
   const found = summaries.find(matches)
   if (found === undefined) throw new Error(`no cells of ${JSON.stringify(wanted)}`)
@@ -128,6 +150,6 @@ function roundedGain({ cells: runs }: Summary, format: string): number {
 function describe(summary: Summary): string {
   const { domain, method, keepRatio, protectedShare, learningRate, cells: runs } = summary
   const spread = runs.map(({ gain }) => gain.toFixed(3)).join(' ')
-  const guarded = protectedShare > 0 ? `, ${protectedShare} protected` : ''
+  const guarded = protectedShare > 0 ? `, ${protectedShare} protected${summary.ownText ? ' by its own text' : ''}` : ''
   return `${domain} ${method} ${keepRatio}${guarded}: rate ${learningRate}, gain ${mean(summary, 'gain').toFixed(3)} (${spread}), forgotten ${mean(summary, 'forgotten').toFixed(3)}`
 }

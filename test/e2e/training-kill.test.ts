@@ -105,9 +105,12 @@ describe('a training that is killed', { timeout }, () => {
     }
   })
 
+  /** More with QUILTBEE_KILLS=20, for which there are longer runs. */
+  const nodeKills = Number(process.env['QUILTBEE_KILLS'] ?? 3)
+
   test('with the node that carries it out goes on by itself when the node starts again', async () => {
     const home = processes.home()
-    const train = ['patch', 'train', '--data', writeText(home), ...small]
+    const train = ['patch', 'train', '--data', writeText(home), ...small, '--steps', String(4 * nodeKills)]
     const alone = await follow(home, train, null)
     const random = createRandom(7)
     const first = await processes.up(home, ['--no-mdns'])
@@ -115,7 +118,7 @@ describe('a training that is killed', { timeout }, () => {
     const started = processes.quiltbee(home, [...train, '--json'])
     await vi.waitFor(async () => expect(await list(home)).toHaveLength(2), { timeout: 20_000 })
     let node = first
-    for (let kills = 0; kills < 3; kills++) {
+    for (let kills = 0; kills < nodeKills; kills++) {
       await new Promise((waited) => setTimeout(waited, random() * 0.5 * alone.milliseconds))
       node.process.kill('SIGKILL')
       await node.ended

@@ -23,6 +23,8 @@ export interface CellSpec {
   readonly seed: number
   /** Share of each batch that is text of the base's own kind. */
   readonly protectedShare: number
+  /** That text is what the base writes itself, not what it was trained on. */
+  readonly ownText?: true
 }
 
 export interface CellResult {
@@ -47,6 +49,7 @@ export interface CellComponents {
   readonly engine: TrainingEngine
   readonly model: ModelHandle
   readonly texts: Texts
+  readonly ownText: () => Promise<readonly TrainingExample[]>
 }
 
 export function createCells(components: CellComponents, init: { readonly threads: number }) {
@@ -72,11 +75,12 @@ interface Learner {
 }
 
 async function trainCell(
-  { engine, model, texts }: CellComponents,
+  components: CellComponents,
   masks: ReturnType<typeof createMasks>,
   threads: number,
   spec: CellSpec,
 ): Promise<CellResult> {
+  const { engine, model, texts } = components
   const { config } = model.manifest
   const choice = maskChoice(spec.method, spec.keepRatio)
   const mask = choice && (await masks.choose(spec, choice))
@@ -88,7 +92,7 @@ async function trainCell(
     const learner =
       spec.method === 'lora' ? await createLora(trainee, config, { rank: loraRank, ...spec }) : adamw(trainee)
     const before = await measure(trainee, texts, spec.domain)
-    const curve = await learn(learner, texts, spec)
+    const curve = await learn(learner, components, spec)
     const after = await measure(trainee, texts, spec.domain)
     return {
       trained: learner.trained,
@@ -118,9 +122,10 @@ function adamw(trainee: Trainee): Learner {
   }
 }
 
-async function learn(learner: Learner, texts: Texts, { domain, seed, learningRate, protectedShare }: CellSpec) {
+async function learn(learner: Learner, { texts, ownText }: CellComponents, spec: CellSpec) {
+  const { domain, seed, learningRate, protectedShare } = spec
   const { train } = texts.domains[domain]
-  const base = texts.base.train
+  const base = spec.ownText ? await ownText() : texts.base.train
   const batches = createBatches({ count: train.length, baseCount: base.length, batchSize, protectedShare, seed })
   const losses: number[] = []
   for (let step = 0; step < steps; step++) {
