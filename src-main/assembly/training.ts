@@ -19,6 +19,7 @@ import type { ModelStore } from '#core/ports/model-store.ts'
 import type { PatchLibrary } from '#core/ports/patch-library.ts'
 import type { RunStore } from '#core/ports/run-store.ts'
 import type { SettingsStore } from '#core/ports/settings-store.ts'
+import { assumedOperationsPerSecond } from '#core/training/assumed-speed.ts'
 import { runTraining } from '#core/training/run-training.ts'
 import type { AssembledCompute } from './compute.ts'
 
@@ -116,7 +117,12 @@ function createMachine({ directory, settings, compute }: TrainingAssembly) {
       const { policy } = await settings.read()
       const heldBytes = process.memoryUsage.rss() + (await compute.residentBytes())
       budget = decideBudget(profile, policy, null, { pausedByOwner: false, heldBytes })
-      return { threads: lentThreads(profile, policy), memoryLimitBytes: budget.memoryLimitBytes }
+      const threads = lentThreads(profile, policy)
+      return {
+        threads,
+        memoryLimitBytes: budget.memoryLimitBytes,
+        assumedOperationsPerSecond: assumedOperationsPerSecond(profile.cpu.simd, threads),
+      }
     },
   }
 }

@@ -20,9 +20,16 @@ export interface PlanRunComponents {
   readonly models: Pick<ModelStore, 'open'>
   readonly store: Pick<RunStore, 'list'>
   /** What runs may have of this machine. */
-  readonly machine: () => Promise<{ readonly threads: number; readonly memoryLimitBytes: number | null }>
+  readonly machine: () => Promise<MachineForRuns>
   /** The date patches bear: now, or what the environment says for files that come out the same. */
   readonly dateMs: () => number
+}
+
+export interface MachineForRuns {
+  readonly threads: number
+  readonly memoryLimitBytes: number | null
+  /** Of training, while no run has measured it; not known when left out. */
+  readonly assumedOperationsPerSecond?: number
 }
 
 /**
@@ -52,12 +59,17 @@ export async function planRun(
       data: card,
       warnings: preview.warnings,
       sharedMask: await sharedTensors(components.library, request.sharedMask, manifest.digest),
-      machine: { ...(await components.machine()), operationsPerSecond: await measuredSpeed(components, model) },
+      machine: await speedOf(components, model),
       createdAtMs: components.dateMs(),
     })
   } finally {
     await model.close()
   }
+}
+
+async function speedOf(components: PlanRunComponents, model: ModelHandle): Promise<PlanInput['machine']> {
+  const { assumedOperationsPerSecond = null, ...machine } = await components.machine()
+  return { ...machine, operationsPerSecond: (await measuredSpeed(components, model)) ?? assumedOperationsPerSecond }
 }
 
 /** A mask goes by its own digest; that of a patch which has it is understood, too. */
