@@ -22,7 +22,7 @@ import { createHosting, type Hosting, type HostingComponents } from './hosting.t
 import { summariseModel } from './model-summary.ts'
 import type { PatchDesk } from './patch-desk.ts'
 import type { RunningPatchDesk } from './patches/create-patch-desk.ts'
-import { createActivity } from './runs/activity.ts'
+import { type Activity, createActivity } from './runs/activity.ts'
 import { createStatus } from './status.ts'
 import type { TrainingDesk } from './training-desk.ts'
 import { verifyLedger } from './verify-ledger.ts'
@@ -43,7 +43,7 @@ export interface BesideTraining {
   /** What hosting takes, this process included. */
   readonly hostedBytes: () => number
   /** Blocks are being computed, or were a moment ago. */
-  readonly servingActive: () => boolean
+  readonly serving: Pick<Activity, 'active' | 'onChange'>
   /** The owner waits for a text, or did a moment ago. */
   readonly ownerActive: () => boolean
 }
@@ -111,7 +111,7 @@ export function createNode(components: NodeComponents, init: NodeInit): Quiltbee
   const training = components.training({
     budget: hosting.budget,
     hostedBytes: () => hostedBytes(hosting.state()),
-    servingActive: serving.active,
+    serving,
     ownerActive: owner.active,
   })
   const settingsChanges = createSerialQueue()

@@ -9,6 +9,7 @@ import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import { createCompute } from '#app/compute.ts'
 import type { EngineSurvey } from '#app/engines.ts'
+import type { Suspender } from '#app/runs/suspension.ts'
 import type { Compute } from '#core/ports/compute.ts'
 import type { Engine, WeightFormat } from '#core/ports/engine.ts'
 import type { Logger } from '#core/ports/logger.ts'
@@ -18,6 +19,7 @@ import { startChildProcess } from '#engines/worker/child-process.ts'
 import { type ComputeClient, startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
 import { createRestingTraining, type RestingTraining } from '#engines/worker/resting-training.ts'
+import { canSuspend } from '#engines/worker/suspender.ts'
 import { startWorkerThread } from '#engines/worker/worker-thread.ts'
 import { type ComputeOptions, toArguments } from '../workers/compute-options.ts'
 import { assembleCalibrator, usualPolicy } from './calibration.ts'
@@ -33,6 +35,8 @@ export interface AssembledCompute extends Compute, AsyncDisposable {
    * last; when it breaks, `onFailure` is not told: calls of trainees fail with `EngineFailedError`, and loading starts another.
    */
   training(backend?: string): TrainingEngine | null
+  /** Holds workers that train still; null where that cannot be done to workers. */
+  readonly trainingSuspender: Suspender | null
   /** Of workers that train, which `residentBytes` counts too. */
   trainingResidentBytes(): Promise<number>
 }
@@ -79,14 +83,14 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
   }
 
   async function startTraining(backend: string): Promise<ComputeClient> {
-    const started = await start(backend, trainingNiceness)
+    const started = await start(backend, trainingNiceness, { suspendable: true })
     started.onFailure((error) => logger.error({ error, backend }, 'an engine broke while training'))
     return started
   }
 
-  function start(backend: string, niceness: number): Promise<ComputeClient> {
+  function start(backend: string, niceness: number, { suspendable = false } = {}): Promise<ComputeClient> {
     const args = toArguments(optionsOf(init, backend, niceness))
-    const worker = { entry: workerEntry(), args, onErrorOutput: logOutput }
+    const worker = { entry: workerEntry(), args, suspendable, onErrorOutput: logOutput }
     const startWorker = canStartProcesses ? startChildProcess : startWorkerThread
     return startComputeClient({ start: () => startWorker(worker), clock: systemClock }, { name: backend })
   }
@@ -102,6 +106,15 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
       )
     trainings.set(backend, made)
     return made.engine
+  }
+
+  const trainingSuspender: Suspender = {
+    suspend() {
+      for (const one of trainings.values()) one.suspend()
+    },
+    resume() {
+      for (const one of trainings.values()) one.resume()
+    },
   }
 
   function logOutput(text: string): void {
@@ -139,6 +152,7 @@ export function assembleCompute(init: ComputeAssembly): AssembledCompute {
     calibrator,
     survey: { calibrator, listBackends: calibrator.listBackends },
     training: (backend = usualBackend) => training(backend),
+    trainingSuspender: canStartProcesses && canSuspend ? trainingSuspender : null,
     trainingResidentBytes,
     async [Symbol.asyncDispose]() {
       const all = [...clients.values()]

@@ -6,9 +6,11 @@ import type { DataDirectory } from '#adapters/files/data-directory.ts'
 import { systemClock } from '#adapters/files/system-clock.ts'
 import { createHardwareProbe } from '#adapters/hardware/hardware-probe.ts'
 import { openRunStore } from '#adapters/runs/open-run-store.ts'
+import type { Activity } from '#app/runs/activity.ts'
 import { createCarryOut } from '#app/runs/carry-out.ts'
 import { createRunConditions } from '#app/runs/conditions.ts'
 import { createRuns, type Runs } from '#app/runs/runs.ts'
+import { createSuspension } from '#app/runs/suspension.ts'
 import { createTrainingDesk, type TrainingDesk } from '#app/training-desk.ts'
 import type { Budget } from '#contracts/api/hardware.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
@@ -40,7 +42,7 @@ export interface TrainingAssembly {
     readonly budget: () => Budget | null
     /** What hosting holds, this process included. */
     readonly hostedBytes: () => number
-    readonly servingActive: () => boolean
+    readonly serving: Pick<Activity, 'active' | 'onChange'>
     readonly ownerActive: () => boolean
   }
 }
@@ -64,15 +66,18 @@ export function assembleTraining(init: TrainingAssembly): AssembledTraining {
   const conditions = createRunConditions({
     budget: beside?.budget ?? machine.budget,
     roomBytes: async () => (await machine.look()).memoryLimitBytes - (beside?.hostedBytes() ?? 0),
-    servingActive: beside?.servingActive ?? (() => false),
+    servingActive: beside?.serving.active ?? (() => false),
     ownerActive: beside?.ownerActive ?? (() => false),
   })
+  const suspender = compute.trainingSuspender
+  const suspension = beside && suspender ? createSuspension({ clock, serving: beside.serving, suspender }) : undefined
   const carryOut = createCarryOut({
-    ...{ store, data, library, models, compute, identity, clock, logger, runTraining },
+    ...{ store, data, library, models, compute, identity, logger, runTraining },
+    clock: suspension?.clock ?? clock,
     training: async () => compute.training(),
     nodeName: async () => (await settings.read()).nodeName,
   })
-  const runs = createRuns({ store, conditions, carryOut, clock, logger })
+  const runs = createRuns({ store, conditions, carryOut, clock, suspension, logger })
   const desk = createTrainingDesk(
     {
       ...{ runs, data, store, library, models },
@@ -87,6 +92,7 @@ export function assembleTraining(init: TrainingAssembly): AssembledTraining {
     desk,
     sweep: () => store.sweep(),
     async [Symbol.asyncDispose]() {
+      suspension?.[Symbol.dispose]()
       await runs.stop()
       await store.close()
     },

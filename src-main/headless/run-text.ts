@@ -104,9 +104,9 @@ export function describeResult({ result, title }: RunDetail): string {
     ...(roundingLoss === null ? [] : [`Rounding took ${short(Math.max(0, 100 * roundingLoss))} % of the gain.`]),
     ...samples.flatMap(({ prompt, before, after }) => [
       '',
-      `  ${printable(prompt)}`,
-      `  before: ${printable(before.trim())}`,
-      `  after:  ${printable(after.trim())}`,
+      `  ${oneLine(prompt)}`,
+      `  before: ${oneLine(before)}`,
+      `  after:  ${oneLine(after)}`,
     ]),
   ].join('\n')
 }
@@ -121,4 +121,9 @@ function describeMetric({ name, unit, before, after, gain, items }: Metric): str
   const interval = `${short(gain.low)} to ${short(gain.high)}, 95 %`
   const change = `${short(before)} to ${short(after)} ${printable(unit)}, gain ${short(gain.mean)} (${interval})`
   return `${metricNames[name] ?? printable(name)}: ${change}, ${items} items.`
+}
+
+/** Line breaks become spaces. */
+function oneLine(text: string): string {
+  return printable(text.replace(/\s+/g, ' ').trim())
 }

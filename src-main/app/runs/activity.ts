@@ -8,8 +8,12 @@ import type { SpanRunner, SpanSession } from '#core/ports/engine.ts'
 export interface Activity {
   /** Whether work is being done, or was a moment ago. */
   active(): boolean
+  /** Work is about to come: active from now on, for a moment at least. */
+  announce(): void
   /** Counts `work` as activity until it settles. */
   during<T>(work: () => Promise<T>): Promise<T>
+  /** `listener` hears at once when it becomes active, and within a moment when it is over. -> stops it */
+  onChange(listener: (active: boolean) => void): () => void
 }
 
 /** Longer than from one token of a session to its next, over a network too. */
@@ -21,12 +25,42 @@ export function createActivity(
 ): Activity {
   const { clock } = components
   const quietMs = init.quietMs ?? usualQuietMs
+  const listeners = new Set<(active: boolean) => void>()
   let underWay = 0
   let endedAtMs = Number.NEGATIVE_INFINITY
+  let toldActive = false
+
+  const quietInMs = () => (underWay > 0 ? quietMs : Math.max(0, endedAtMs + quietMs - clock.monotonicMs()))
+
+  function tell(active: boolean): void {
+    toldActive = active
+    for (const listener of [...listeners]) listener(active)
+  }
+
+  /** One look for as long as work goes on: a token costs no timer of its own. */
+  function lookIn(ms: number): void {
+    setTimeout(() => {
+      const againInMs = quietInMs()
+      if (againInMs > 0) lookIn(againInMs)
+      else tell(false)
+    }, ms).unref()
+  }
+
+  function becomeActive(): void {
+    if (toldActive) return
+    tell(true)
+    lookIn(quietMs)
+  }
+
   return {
-    active: () => underWay > 0 || clock.monotonicMs() - endedAtMs < quietMs,
+    active: () => quietInMs() > 0,
+    announce() {
+      endedAtMs = clock.monotonicMs()
+      becomeActive()
+    },
     async during(work) {
       underWay += 1
+      becomeActive()
       try {
         return await work()
       } finally {
@@ -34,10 +68,14 @@ export function createActivity(
         endedAtMs = clock.monotonicMs()
       }
     },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
   }
 }
 
-/** The same blocks; whatever is computed with them counts as activity. */
+/** The same blocks; whatever is computed with them counts as activity, which a session's opening announces. */
 export function noteForwards(runner: SpanRunner, activity: Activity): SpanRunner {
   /** Sessions as the runner knows them, by what callers hold. */
   const inner = new WeakMap<SpanSession, SpanSession>()
@@ -78,7 +116,10 @@ export function noteForwards(runner: SpanRunner, activity: Activity): SpanRunner
     get weightBytes() {
       return runner.weightBytes
     },
-    openSession: (init) => noted(runner.openSession(init)),
+    openSession(init) {
+      activity.announce()
+      return noted(runner.openSession(init))
+    },
     forward: (steps, options) =>
       activity.during(() =>
         runner.forward(

@@ -17,6 +17,10 @@ export interface GateInit {
 export interface Gate {
   /** Resolves when work may be done. Rejects with the signal's reason. */
   wait(options: { readonly loaded: boolean; readonly signal: AbortSignal }): Promise<void>
+  /** The piece under way stands still, or goes on again. Also said when it takes longer than a moment. */
+  suspended(isSuspended: boolean): void
+  /** Says nothing of suspensions any more. */
+  close(): void
 }
 
 const lookEveryMs = 50
@@ -31,6 +35,8 @@ export function createGate(
 ): Gate {
   let refreshedAtMs = Number.NEGATIVE_INFINITY
   let said: WaitReason | null = null
+  let waiting = false
+  let suspension: NodeJS.Timeout | undefined
 
   /** In the background: looking at the machine may take seconds, and nothing has to wait for it. */
   function refreshInTurn(): Promise<void> | null {
@@ -45,22 +51,39 @@ export function createGate(
     init.onHeld(reason)
   }
 
+  async function untilFree(loaded: boolean, signal: AbortSignal): Promise<void> {
+    const refreshing = refreshInTurn()
+    // Before anything is loaded, what the machine has left must be known.
+    if (!loaded) await refreshing
+    const sinceMs = clock.monotonicMs()
+    for (;;) {
+      signal.throwIfAborted()
+      const reason = conditions.reason({ memoryBytes: init.memoryBytes, loaded })
+      if (reason === null) return say(null)
+      const heldMs = clock.monotonicMs() - sinceMs
+      if (heldMs >= sayAfterMs || !isShort(reason)) say(reason)
+      if (loaded && !isShort(reason) && heldMs >= giveUpAfterMs) init.onGiveUp()
+      await sleep(lookEveryMs, undefined, { signal })
+      void refreshInTurn()
+    }
+  }
+
   return {
     async wait({ loaded, signal }) {
-      const refreshing = refreshInTurn()
-      // Before anything is loaded, what the machine has left must be known.
-      if (!loaded) await refreshing
-      const sinceMs = clock.monotonicMs()
-      for (;;) {
-        signal.throwIfAborted()
-        const reason = conditions.reason({ memoryBytes: init.memoryBytes, loaded })
-        if (reason === null) return say(null)
-        const heldMs = clock.monotonicMs() - sinceMs
-        if (heldMs >= sayAfterMs || !isShort(reason)) say(reason)
-        if (loaded && !isShort(reason) && heldMs >= giveUpAfterMs) init.onGiveUp()
-        await sleep(lookEveryMs, undefined, { signal })
-        void refreshInTurn()
+      clearTimeout(suspension)
+      waiting = true
+      try {
+        await untilFree(loaded, signal)
+      } finally {
+        waiting = false
       }
     },
+    suspended(isSuspended) {
+      clearTimeout(suspension)
+      if (waiting) return
+      if (isSuspended) suspension = setTimeout(() => say('serving'), sayAfterMs)
+      else say(null)
+    },
+    close: () => clearTimeout(suspension),
   }
 }

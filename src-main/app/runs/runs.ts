@@ -16,6 +16,7 @@ import type { RunConditions } from './conditions.ts'
 import { createGate } from './gate.ts'
 import { createRunRecord, type RunRecord } from './run-record.ts'
 import { detailOf, summaryOf } from './run-views.ts'
+import type { Suspension } from './suspension.ts'
 import { isUnfinished, transitionFor } from './transitions.ts'
 
 export interface RunsComponents {
@@ -23,6 +24,8 @@ export interface RunsComponents {
   readonly conditions: RunConditions
   readonly carryOut: CarryOut
   readonly clock: Clock
+  /** Of pieces under way; none are when left out. */
+  readonly suspension?: Pick<Suspension, 'clock' | 'onChange'> | undefined
   readonly logger: Logger
 }
 
@@ -70,7 +73,7 @@ const tellEveryMs = 250
 const maximumFailures = 3
 
 export function createRuns(components: RunsComponents): Runs {
-  const { store, conditions, carryOut, clock, logger } = components
+  const { store, conditions, carryOut, clock, suspension, logger } = components
   const broadcast = createBroadcast({ intervalMs: tellEveryMs })
   const actions = createSerialQueue()
   const stopping = new AbortController()
@@ -82,7 +85,8 @@ export function createRuns(components: RunsComponents): Runs {
   const liveRun = (id: string): Current | undefined => live().find(({ record }) => record.id === id)
 
   function take(stored: StoredRun, { crashed = false } = {}): Current {
-    const record = createRunRecord({ store, clock, onChange: broadcast.changed }, stored)
+    const workClock = suspension?.clock ?? clock
+    const record = createRunRecord({ store, clock: workClock, onChange: broadcast.changed }, stored)
     const [ending, finish] = [new AbortController(), new AbortController()]
     return { record, ending, finish, done: Promise.withResolvers(), checkpoints: 0, crashed }
   }
@@ -140,6 +144,8 @@ export function createRuns(components: RunsComponents): Runs {
       },
     )
 
+    const stopHearing = suspension?.onChange(gate.suspended)
+
     /** Waiting is not counted. */
     const pass = async (loaded: boolean, wanted: AbortSignal): Promise<void> => {
       record.stopWatch()
@@ -171,6 +177,8 @@ export function createRuns(components: RunsComponents): Runs {
       if (run.ending.signal.aborted || stopping.signal.aborted) return { kind: 'ended' }
       return givingUp.signal.aborted ? { kind: 'gave-up' } : { kind: 'failed', error }
     } finally {
+      stopHearing?.()
+      gate.close()
       record.stopWatch()
     }
   }

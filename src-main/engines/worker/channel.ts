@@ -22,10 +22,19 @@ export interface Channel {
   listen(listener: ChannelListener): void
 }
 
+/** Both are idempotent, and do nothing once the worker has ended. */
+export interface Suspender {
+  /** Holds the worker still: it computes nothing, hears nothing and answers nothing until `resume`. */
+  suspend(): void
+  resume(): void
+}
+
 /** A worker as its client sees it. The channel's end is the worker's end. */
 export interface ComputeProcess extends Channel {
   /** Null for a thread. */
   readonly pid: number | null
-  /** Ends it now; `onEnd` follows. Idempotent. */
+  /** Null for one that cannot be held still. */
+  readonly suspender: Suspender | null
+  /** Ends it now, also when it is held still; `onEnd` follows. Idempotent. */
   kill(): void
 }

@@ -10,12 +10,15 @@ import type { Socket } from 'node:net'
 import type { ComputeProcess } from './channel.ts'
 import { once } from './once.ts'
 import { closedConnection, createSocketChannel } from './socket-channel.ts'
+import { startSuspender } from './suspender.ts'
 
 export interface ChildProcessInit {
   /** The module to run: it calls `openParentChannel`. */
   readonly entry: string
   /** What the module finds in `process.argv` from 2 on. */
   readonly args?: readonly string[]
+  /** Whether it may be held still, which takes a small process that watches over it (`suspender.ts`). */
+  readonly suspendable?: boolean
   /** Told what the child writes to its standard error, which is where native code complains. */
   readonly onErrorOutput?: (text: string) => void
 }
@@ -31,7 +34,8 @@ const heapFlags = ['--max-semi-space-size=2', '--max-old-space-size=1024']
 const exitGraceMs = 1_000
 const keptErrorOutput = 4_000
 
-export function startChildProcess({ entry, args = [], onErrorOutput }: ChildProcessInit): ComputeProcess {
+export function startChildProcess(init: ChildProcessInit): ComputeProcess {
+  const { entry, args = [], suspendable = false, onErrorOutput } = init
   const child = spawn(process.execPath, [...heapFlags, entry, ...args], {
     env: environmentForChild(process.env),
     // 'overlapped' is 'pipe' everywhere but on Windows, where reading and writing at once need it.
@@ -47,6 +51,7 @@ export function startChildProcess({ entry, args = [], onErrorOutput }: ChildProc
   })
   return {
     pid: child.pid ?? null,
+    suspender: suspendable ? startSuspender(child) : null,
     send: channel.send,
     listen({ onPacket, onEnd }) {
       const end = once(onEnd)

@@ -21,6 +21,9 @@ export interface ComputeClient {
   onFailure(listener: (error: EngineFailedError) => void): () => void
   /** Null while no worker runs. */
   stats(): Promise<WorkerStats | null>
+  /** Holds the worker that runs now still, as `Connection.suspend` does; one that is started later is not. */
+  suspend(): void
+  resume(): void
   /** Ends the worker. Idempotent. */
   dispose(): Promise<void>
 }
@@ -48,6 +51,8 @@ export async function startComputeClient(
   const disposal = new AbortController()
   let failedAtMs: readonly number[] = []
   let current: Promise<Connection> | null = null
+  /** The last one that was opened; it may have failed. */
+  let opened: Connection | null = null
 
   function failed(error: EngineFailedError): void {
     current = null
@@ -62,12 +67,13 @@ export async function startComputeClient(
       throw new EngineFailedError(init.name, `failed ${decision.failures} times; tried again in ${minutes} minutes`)
     }
     await pause(decision.afterMs, disposal.signal)
-    return openConnection(start(), {
+    opened = await openConnection(start(), {
       name: init.name,
       watchLimits: init.watchLimits ?? watchLimits,
       startLimitMs: init.startLimitMs ?? 60_000,
       onFailure: failed,
     })
+    return opened
   }
 
   function connect(): Promise<Connection> {
@@ -99,6 +105,8 @@ export async function startComputeClient(
       const connection = await current?.catch(() => null)
       return connection ? (await connection.call({ kind: 'stats' })).answer : null
     },
+    suspend: () => opened?.suspend(),
+    resume: () => opened?.resume(),
     async dispose() {
       disposal.abort(new EngineFailedError(description.backend, 'has been shut down'))
       const connection = await current?.catch(() => null)

@@ -33,6 +33,12 @@ export interface Connection {
   notify(notice: Notice): void
   /** `listener` hears of a session's cache when it changes without a call. -> stops it */
   watchCache(session: number, listener: (cacheBytes: number) => void): () => void
+  /**
+   * Holds the worker still, where that can be done, until `resume` or until it must hear something: that a call is given up,
+   * that a part is not needed any more, that it should end. Whoever waits for that does not wait for `resume`.
+   */
+  suspend(): void
+  resume(): void
   /** Ends the worker because of what it did. */
   fail(why: string): void
   /** Lets the worker free everything and end, for at most 2 s. */
@@ -59,6 +65,7 @@ export function openConnection(worker: ComputeProcess, init: ConnectionInit): Pr
   let description: ComputeDescription | null = null
   let failure: EngineFailedError | null = null
   let unansweredPings = 0
+  let isSuspended = false
 
   let watch: Watch | null = null
   const startLimit = setTimeout(() => fail(`did not start within ${init.startLimitMs} ms`), init.startLimitMs)
@@ -90,8 +97,22 @@ export function openConnection(worker: ComputeProcess, init: ConnectionInit): Pr
     clearTimeout(limit)
   }
 
+  function suspend(): void {
+    if (failure !== null || isSuspended || worker.suspender === null) return
+    isSuspended = true
+    watch?.rest()
+    worker.suspender.suspend()
+  }
+  function resume(): void {
+    if (!isSuspended) return
+    isSuspended = false
+    worker.suspender?.resume()
+    watch?.goOn()
+  }
+
   function send(head: ToWorker, arrays: readonly WireArray[] = []): void {
     worker.send({ head, arrays })
+    if (isSuspended && mustBeHeard(head)) resume()
   }
   function ping(): void {
     unansweredPings++
@@ -156,6 +177,8 @@ export function openConnection(worker: ComputeProcess, init: ConnectionInit): Pr
         cacheListeners.set(session, listener)
         return () => cacheListeners.delete(session)
       },
+      suspend,
+      resume,
       fail,
       end,
     }
@@ -169,4 +192,9 @@ export function openConnection(worker: ComputeProcess, init: ConnectionInit): Pr
     },
   })
   return greeted.promise
+}
+
+/** What frees or ends something. Other requests are work, which waits. */
+function mustBeHeard(message: ToWorker): boolean {
+  return 'notice' in message || message.request.kind === 'dispose-part'
 }

@@ -11,8 +11,11 @@ import { createRemoteTrainingEngine } from './remote-training-engine.ts'
 export interface RestingTraining {
   /** Throws `EngineFailedError` from `loadTrainee` when no worker starts, or it does not train. */
   readonly engine: TrainingEngine
-  /** What the worker takes; 0 while there is none. */
+  /** What the worker takes; 0 while there is none. Of one that is held still, what it took when it was last asked. */
   residentBytes(): Promise<number>
+  /** Holds what is trained still (`Connection.suspend`). */
+  suspend(): void
+  resume(): void
   /** Ends the worker, with all trainees. */
   dispose(): Promise<void>
 }
@@ -35,21 +38,45 @@ export function createRestingTraining(
   /** Trainees there are or will be. */
   let users = 0
   let isDisposed = false
+  let running: ComputeClient | null = null
+  let isSuspended = false
+  let knownBytes = 0
+  /** Those that ask for the memory of a worker which, held still, does not answer. */
+  const asking = new Set<() => void>()
 
   function startOnce(): Promise<ComputeClient> {
     if (client !== null) return client
     const starting = start()
     client = starting
-    starting.catch(() => {
-      if (client === starting) client = null
-    })
+    starting.then(
+      (started) => {
+        if (client === starting) running = started
+      },
+      () => {
+        if (client === starting) client = null
+      },
+    )
     return starting
+  }
+
+  /** Brings `knownBytes` up to date, unless the worker stands still. */
+  async function measure(): Promise<void> {
+    const started = await client?.catch(() => null)
+    if (!started || isSuspended) return
+    const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<'gave up'>()
+    const stop = () => giveUp('gave up')
+    asking.add(stop)
+    const stats = await Promise.race([started.stats().catch(() => null), gaveUp])
+    asking.delete(stop)
+    if (stats !== 'gave up' && running === started) knownBytes = stats?.residentBytes ?? 0
   }
 
   async function end(): Promise<void> {
     clearTimeout(rest)
     const ending = client
     client = null
+    running = null
+    knownBytes = 0
     const started = await ending?.catch(() => null)
     await started?.dispose()
   }
@@ -76,7 +103,9 @@ export function createRestingTraining(
         clearTimeout(rest)
         users++
         try {
-          return released(await load(model, init), release)
+          const trainee = await load(model, init)
+          void measure()
+          return released(trainee, release)
         } catch (error) {
           release()
           throw error
@@ -84,9 +113,17 @@ export function createRestingTraining(
       },
     },
     async residentBytes() {
-      const started = await client?.catch(() => null)
-      const stats = await started?.stats().catch(() => null)
-      return stats?.residentBytes ?? 0
+      await measure()
+      return knownBytes
+    },
+    suspend() {
+      isSuspended = true
+      running?.suspend()
+      for (const giveUp of [...asking]) giveUp()
+    },
+    resume() {
+      isSuspended = false
+      running?.resume()
     },
     async dispose() {
       isDisposed = true

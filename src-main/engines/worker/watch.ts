@@ -36,16 +36,21 @@ export interface WatchedWorker {
 export interface Watch {
   /** A sign of life. */
   heard(): void
+  /** Until `goOn` the worker is held still: its silence means nothing. */
+  rest(): void
+  goOn(): void
   stop(): void
 }
 
 export function watchWorker(worker: WatchedWorker, limits: WatchLimits): Watch {
   let silentLooks = 0
   let isPinged = false
+  let isResting = false
   const timer = setInterval(look, limits.intervalMs)
   timer.unref()
 
   function look(): void {
+    if (isResting) return
     if (isPinged) silentLooks++
     else worker.ping()
     isPinged = true
@@ -55,6 +60,13 @@ export function watchWorker(worker: WatchedWorker, limits: WatchLimits): Watch {
     heard() {
       silentLooks = 0
       isPinged = false
+    },
+    rest() {
+      isResting = true
+    },
+    goOn() {
+      isResting = false
+      silentLooks = 0
     },
     stop: () => clearInterval(timer),
   }

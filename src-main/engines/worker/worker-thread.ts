@@ -28,6 +28,7 @@ export function startWorkerThread({ entry, args = [], onErrorOutput }: WorkerThr
   worker.stderr.setEncoding('utf8').on('data', (text: string) => onErrorOutput?.(text))
   return {
     pid: null,
+    suspender: null,
     send: (packet) => postPacket(worker, packet),
     listen({ onPacket, onEnd }) {
       const end = once(onEnd)

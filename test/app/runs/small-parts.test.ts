@@ -5,6 +5,7 @@ import { systemClock } from '#adapters/files/system-clock.ts'
 import { createActivity, noteForwards } from '#app/runs/activity.ts'
 import { createRunConditions, type RunConditionsComponents } from '#app/runs/conditions.ts'
 import { createGate, giveUpAfterMs } from '#app/runs/gate.ts'
+import { createSuspension } from '#app/runs/suspension.ts'
 import { thinCurve } from '#app/runs/thin-curve.ts'
 import { transitionFor } from '#app/runs/transitions.ts'
 import type { Budget } from '#contracts/api/hardware.ts'
@@ -99,6 +100,35 @@ describe('activity', () => {
     expect(activity.active()).toBe(false)
   })
 
+  test('is told when it begins and when it is over, once each however much happens in between', async () => {
+    const clock = { now: Date.now, monotonicMs: () => performance.now() }
+    const activity = createActivity({ clock }, { quietMs: 60 })
+    const told: boolean[] = []
+    const stop = activity.onChange((active) => told.push(active))
+    activity.announce()
+    expect([told, activity.active()]).toEqual([[true], true])
+    for (let token = 0; token < 20; token++) await activity.during(() => sleep(5))
+    expect(told).toEqual([true])
+    await expect.poll(() => told).toEqual([true, false])
+    expect(activity.active()).toBe(false)
+    await activity.during(async () => {})
+    expect(told).toEqual([true, false, true])
+    stop()
+    await sleep(150)
+    expect(told).toHaveLength(3)
+  })
+
+  test('is announced by a session that is opened', async () => {
+    const activity = createActivity({ clock: createFakeClock() })
+    const plain = await createReferenceEngine().loadSpan(
+      randomModel(tinyConfig(), 1),
+      { start: 0, end: 3 },
+      { threads: 1 },
+    )
+    noteForwards(plain, activity).openSession({ maxLength: 8 })
+    expect(activity.active()).toBe(true)
+  })
+
   test('is whatever blocks compute, which comes out as without it', async () => {
     const clock = createFakeClock()
     const activity = createActivity({ clock })
@@ -124,6 +154,43 @@ describe('activity', () => {
     expect([session.length, session.maxLength, session.span]).toEqual([2, 8, { start: 0, end: 3 }])
     await noted.dispose()
   })
+})
+
+describe('a suspension', () => {
+  test('holds the worker still while others are served, and its clock with it', () => {
+    const clock = createFakeClock()
+    const serving = createFakeServing()
+    const done: string[] = []
+    const suspender = { suspend: () => done.push('suspend'), resume: () => done.push('resume') }
+    const suspension = createSuspension({ clock, serving, suspender })
+    suspension.onChange((isSuspended) => done.push(`${isSuspended}`))
+    clock.advance(100)
+    serving.become(true)
+    clock.advance(5_000)
+    serving.become(true)
+    expect(suspension.clock.monotonicMs()).toBe(100)
+    serving.become(false)
+    clock.advance(10)
+    expect(suspension.clock.monotonicMs()).toBe(110)
+    expect(done).toEqual(['suspend', 'true', 'resume', 'false'])
+    serving.become(true)
+    suspension[Symbol.dispose]()
+    serving.become(true)
+    expect(done.slice(4)).toEqual(['suspend', 'true', 'resume', 'false'])
+  })
+
+  function createFakeServing() {
+    const listeners = new Set<(active: boolean) => void>()
+    return {
+      onChange(listener: (active: boolean) => void) {
+        listeners.add(listener)
+        return () => listeners.delete(listener)
+      },
+      become(active: boolean) {
+        for (const listener of listeners) listener(active)
+      },
+    }
+  }
 })
 
 describe('conditions', () => {
@@ -175,6 +242,27 @@ describe('the gate', () => {
     await gate.wait({ loaded: true, signal })
     expect(held).toEqual([])
     expect(looks).toBe(3)
+  })
+
+  test('says of a piece held still what it says of waiting, when it takes longer than a moment', async () => {
+    const held: unknown[] = []
+    const conditions = { reason: () => null, refresh: async () => {} }
+    const gate = createGate(
+      { conditions, clock: systemClock },
+      { memoryBytes: 1, onHeld: (reason) => held.push(reason), onGiveUp: () => {} },
+    )
+    gate.suspended(true)
+    await sleep(50)
+    gate.suspended(false)
+    expect(held).toEqual([])
+    gate.suspended(true)
+    await expect.poll(() => held).toEqual(['serving'])
+    gate.suspended(false)
+    expect(held).toEqual(['serving', null])
+    gate.suspended(true)
+    gate.close()
+    await sleep(600)
+    expect(held).toHaveLength(2)
   })
 
   test('gives a loaded run up when it is paused for long, and never while others are served', async () => {

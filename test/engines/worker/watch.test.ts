@@ -47,6 +47,21 @@ describe('the watch over a worker', () => {
     expect(pings()).toBe(1)
   })
 
+  it('hears nothing bad in the silence of one that is held still, and counts anew afterwards', () => {
+    const hung: number[] = []
+    const watch = watchWorker({ isBusy: () => false, ping() {}, onHung: (silentMs) => hung.push(silentMs) }, limits)
+    vi.advanceTimersByTime(3_000)
+    watch.rest()
+    vi.advanceTimersByTime(3_600_000)
+    expect(hung).toEqual([])
+    watch.goOn()
+    vi.advanceTimersByTime(2_000)
+    expect(hung).toEqual([])
+    vi.advanceTimersByTime(1_000)
+    expect(hung).toEqual([3_000])
+    watch.stop()
+  })
+
   it('waits much longer for one that has been asked for something', () => {
     const { hung } = begin(
       () => true,

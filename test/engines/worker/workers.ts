@@ -6,7 +6,7 @@ import type { Engine } from '#core/ports/engine.ts'
 import type { ModelHandle } from '#core/ports/model-store.ts'
 import type { TrainingEngine } from '#core/ports/training-engine.ts'
 import type { ComputeProcess } from '#engines/worker/channel.ts'
-import { startChildProcess } from '#engines/worker/child-process.ts'
+import { type ChildProcessInit, startChildProcess } from '#engines/worker/child-process.ts'
 import { type ComputeClient, type ComputeClientInit, startComputeClient } from '#engines/worker/compute-client.ts'
 import { createRemoteEngine } from '#engines/worker/remote-engine.ts'
 import { createRemoteTrainingEngine } from '#engines/worker/remote-training-engine.ts'
@@ -14,6 +14,8 @@ import { startWorkerThread } from '#engines/worker/worker-thread.ts'
 import { publishModel, readsSincePublished } from './published-models.ts'
 
 export const transports = { 'a child process': startChildProcess, 'a thread': startWorkerThread } as const
+/** A child process that may be held still. */
+export const startSuspendable = (init: ChildProcessInit) => startChildProcess({ ...init, suspendable: true })
 export type Start = (typeof transports)[keyof typeof transports]
 
 export interface TestWorkers {
