@@ -131,9 +131,12 @@ export default {
       name: 'adapters-stand-alone',
       severity: 'error',
       comment:
-        'An adapter may import contracts, the core’s ports and pure functions, and its own technology; never another adapter.',
+        'An adapter may import contracts, the core’s ports and pure functions, what adapters share, and its own technology; never another adapter.',
       from: { path: '^src-main/adapters/([^/]+)/' },
-      to: { path: '^src-(main|renderer)/', pathNot: ['^src-main/(contracts|core)/', '^src-main/adapters/$1/'] },
+      to: {
+        path: '^src-(main|renderer)/',
+        pathNot: ['^src-main/(contracts|core)/', '^src-main/adapters/($1|shared)/'],
+      },
     },
     only(
       'app-receives-its-adapters',

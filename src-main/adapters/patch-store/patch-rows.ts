@@ -4,7 +4,7 @@ import type { Digest } from '#contracts/digest.ts'
 import type { PatchHead } from '#contracts/patch-file/patch-head.ts'
 import { QuotaExceededError } from '#core/errors.ts'
 import type { KeptPatch } from '#core/ports/patch-library.ts'
-import { naming } from './patches-database.ts'
+import { naming } from '../shared/kept-database.ts'
 
 export interface PatchRow {
   readonly digest: Digest

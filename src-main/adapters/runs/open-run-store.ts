@@ -7,9 +7,10 @@ import type { CurvePoint } from '#contracts/api/training.ts'
 import { RunNotFoundError, StorageError } from '#core/errors.ts'
 import type { RunStore, StoredRun } from '#core/ports/run-store.ts'
 import { namingStorage } from '#core/storage-errors.ts'
+import { naming } from '../shared/kept-database.ts'
 import { createCheckpointFiles } from './checkpoint-files.ts'
 import { fromPointRow, fromRow, type PointRow, type RunRow, toPointRow, toRow } from './run-rows.ts'
-import { mustChange, naming, openRunsDatabase } from './runs-database.ts'
+import { mustChange, openRunsDatabase } from './runs-database.ts'
 
 export interface OpenRunStore extends RunStore {
   /**
