@@ -40,6 +40,8 @@ export const maskChoiceSchema = z.strictObject({
     })
     .nullable(),
 })
+/** What a FISH mask is chosen by when nobody says otherwise: the best of those tried (docs/experiments/patches.md). */
+export const usualFisher = { kind: 'empirical', examples: 256, trialSteps: 60 } as const
 export type MaskChoice = Readonly<z.infer<typeof maskChoiceSchema>>
 
 export const hyperParametersSchema = z.strictObject({

@@ -4,7 +4,7 @@
  */
 import type { RunPlan } from '#contracts/api/training.ts'
 import type { ModelConfig } from '#contracts/model/manifest.ts'
-import type { HyperParameters, MaskChoice } from '#contracts/patch-file/header.ts'
+import { type HyperParameters, type MaskChoice, usualFisher } from '#contracts/patch-file/header.ts'
 import { probeSteps, ratesToProbe } from './learning-rates.ts'
 
 import { countTrained, sizesOf } from './plan-sizes.ts'
@@ -61,7 +61,7 @@ export function makePlan(input: PlanInput): RunPlan {
 const evaluations = 20
 const checkpointSeconds = 20
 
-/** 0.5 % of everything, by the empirical Fisher of 256 examples and a trial of 60 steps: the best of those tried (docs/experiments). */
+/** 0.5 % of everything, unless the owner says otherwise. */
 function maskOf({ request, sharedMask }: PlanInput): MaskChoice | null {
   const { method, mask } = request
   if (sharedMask !== null || method === 'ia3' || method === 'full') return null
@@ -70,7 +70,7 @@ function maskOf({ request, sharedMask }: PlanInput): MaskChoice | null {
     quota: mask.quota ?? 'joint',
     scope: mask.scope ?? 'all',
     head: mask.head ?? 'in-budget',
-    fisher: method === 'fish' ? (mask.fisher ?? { kind: 'empirical', examples: 256, trialSteps: 60 }) : null,
+    fisher: method === 'fish' ? (mask.fisher ?? usualFisher) : null,
   }
 }
 

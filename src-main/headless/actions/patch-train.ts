@@ -4,7 +4,7 @@ import { dataDirectory } from '#adapters/files/data-directory.ts'
 import { type TrainInput, type TrainRequest, trainRequestSchema } from '#contracts/api/training.ts'
 import type { Digest } from '#contracts/digest.ts'
 import { InvalidInputError } from '#contracts/errors.ts'
-import type { MaskChoice, TrainingMethod, ValueFormat } from '#contracts/patch-file/header.ts'
+import { type MaskChoice, type TrainingMethod, usualFisher, type ValueFormat } from '#contracts/patch-file/header.ts'
 import { openTrainingService, type TrainingService } from '../training-service.ts'
 import { cancellable } from './model-progress.ts'
 import { type FollowOptions, followRun } from './run-follow.ts'
@@ -111,9 +111,6 @@ function maskOf(options: TrainOptions): TrainInput['mask'] {
   const fisher = isFisherGiven ? { ...usualFisher, ...defined({ kind, examples, trialSteps }) } : undefined
   return defined({ keepRatio, quota, scope, head, fisher })
 }
-
-/** For what is left out of it when something is said; as plans have it. */
-const usualFisher = { kind: 'empirical', examples: 256, trialSteps: 60 } as const
 
 function hyperParametersOf(options: TrainOptions): TrainInput['hyperParameters'] {
   const { steps, learningRate, batchSize, sequenceLength, seed } = options

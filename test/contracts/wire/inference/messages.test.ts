@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { digestSchema } from '#contracts/digest.ts'
 import { encodeMessage } from '#contracts/wire/cbor.ts'
 import {
   decodeClientControl,
@@ -29,9 +30,17 @@ describe('control messages of a session', () => {
     ['a length beyond all contexts', { maxLength: 2 ** 32 }],
     ['a session id that is no uuid', { sessionId: '1' }],
     ['a span the wrong way round', { span: { start: 4, end: 2 } }],
+    ['an empty list of patches', { patches: [] }],
+    ['more patches than a session may have', { patches: Array(9).fill('ab'.repeat(32)) }],
+    ['a patch that is no digest', { patches: ['ab'] }],
     ['more than it should say', { note: 'hello' }],
   ])('do not open a session with %s', (_, fields) => {
     expect(() => decodeClientControl(controlOf({ ...exampleOpen, ...fields }))).toThrow(ProtocolViolationError)
+  })
+
+  it('open a session with patches', () => {
+    const open = { ...exampleOpen, patches: [digestSchema.parse('ab'.repeat(32))] }
+    expect(decodeClientControl(encodeControl(open))).toEqual(open)
   })
 
   it('of the other side, of another kind, or too long are violations', () => {
